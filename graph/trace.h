@@ -1,0 +1,71 @@
+// Trace: a graph under construction while the user's function runs with symbolic tensors.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "graph/graph.h"
+#include "graph/value.h"
+#include "graph/variable.h"
+
+namespace kiln::graph {
+
+/// What one capture produced: the graph, and what to bind to its parameters that are not arguments.
+struct Captured {
+  std::shared_ptr<const Graph> graph;
+  std::vector<VariablePtr> variables;  ///< by parameter index; null where the parameter is no variable
+  std::vector<Value> captures;         ///< by parameter index; undefined where it is no capture
+  int random_streams = 0;              ///< stream ids a call reserves (as captured, before pruning)
+};
+
+/// While alive, ops of this thread append to its graph. Scopes nest (a compiled function called while tracing splices its graph instead).
+/// Capturing: eager operands up to 1 KB become constants, larger ones captured inputs (once each); variables become parameters at first use.
+class Trace {
+ public:
+  explicit Trace(std::string name);
+  ~Trace();  ///< undoes the journal (variables made, ids taken) unless finish() was called
+  Trace(const Trace&) = delete;
+  Trace& operator=(const Trace&) = delete;
+
+  std::uint64_t id() const;
+  /// A symbolic argument.
+  Value add_argument(std::string name, TensorType type, Loc loc);
+  /// The node that stands for `v` here: its own if symbolic, else a constant or capture. TraceError if it belongs to a closed trace.
+  NodeId node_of(const Value& v);
+  Value append(const ops::OpDef& op, std::span<const NodeId> operands, Attrs attrs);
+  Value read(const VariablePtr& v);
+  void write(const VariablePtr& v, const Value& value);
+  /// Symbolic int64[2] random key and the ordinal of a new random op of this trace.
+  std::pair<Value, std::int64_t> random_stream();
+  /// Copies a captured graph into this one: arguments bound to `arguments`, its variables and captures merged with ours; returns its results.
+  std::vector<Value> splice(const Captured& callee, std::span<const Value> arguments);
+  /// Ends the trace. `results` are its outputs.
+  Captured finish(std::span<const Value> results);
+
+  /// The innermost trace of this thread, or nullptr when eager.
+  static Trace* current();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// While alive, this thread is eager although a trace is open: initializers run so.
+class EagerScope {
+ public:
+  EagerScope();
+  ~EagerScope();
+  EagerScope(const EagerScope&) = delete;
+  EagerScope& operator=(const EagerScope&) = delete;
+
+ private:
+  Trace* saved_;
+};
+
+/// An undo action for what tracing changes outside its graph (layers built, children named): runs in reverse order if the trace is abandoned.
+/// Does nothing when eager.
+void journal_undo(std::function<void()> undo);
+
+}  // namespace kiln::graph

@@ -1,0 +1,60 @@
+// Executable: a plan with its kernels loaded, ready to run from any thread.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/kernel_abi.h"
+#include "runtime/buffer.h"
+#include "runtime/plan.h"
+
+namespace kiln::runtime {
+
+/// The blocked driver of contractions lives above this room; graph/ installs it at start-up.
+/// micro_kernels may be empty (built-in ones); epilogue, if any, runs on each finished tile.
+struct ContractionCall {
+  const Contraction* problem;
+  const void* lhs;
+  const void* rhs;
+  void* out;
+  std::span<const std::pair<const KernelSpec*, MicroKernelFn>> micro_kernels;
+  TileFn epilogue;
+  void** epilogue_args;
+  const std::int64_t* epilogue_dims;
+  KernelContext* context;
+};
+using ContractionDriver = void (*)(const ContractionCall& call);
+void set_contraction_driver(ContractionDriver driver);
+
+/// A tensor handed to or got from a run.
+struct Argument {
+  Buffer buffer;
+  Shape shape;  ///< static
+};
+
+/// Immutable and re-entrant: each run takes an arena from a pool.
+class Executable {
+ public:
+  /// Looks every kernel up in the process's kernel cache, then on disk, then in `objects`. Throws FileError if one is found nowhere.
+  Executable(Plan plan, std::span<const struct KernelObject> objects);
+  ~Executable();
+  Executable(const Executable&) = delete;
+  Executable& operator=(const Executable&) = delete;
+
+  /// Runs the plan. inputs are in the order of Plan::inputs; a state input whose handle is moved in and unique is updated in place.
+  /// Returns the plan's outputs: results, then new state values. Throws RuntimeError for an error that a kernel reports (after which no state was written),
+  /// ShapeError if equal_dims differ.
+  std::vector<Argument> run(std::vector<Argument> inputs) const;
+
+  const Plan& plan() const;
+  /// Kernels of this plan that had to be loaded from disk or compiled, not found in memory.
+  int kernels_loaded() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace kiln::runtime
