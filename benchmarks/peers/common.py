@@ -1,0 +1,69 @@
+"""Workloads shared by the peers' scripts: shapes, timing, output.
+
+Each script runs one library: `[MODE=...] [THREADS=N] python jax_.py [PREFIX,PREFIX]` and prints one JSON line a figure:
+{"peer": "jax", "workload": "mlp_step", "metric": "us", "value": 125.0}.
+"""
+import json
+import os
+import sys
+import time
+
+import numpy as np
+
+rng = np.random.default_rng(0)
+THREADS = int(os.environ.get("THREADS", "1"))
+MODE = os.environ.get("MODE", "")
+PREFIXES = sys.argv[1].split(",") if len(sys.argv) > 1 else None
+_LIBRARY = os.path.basename(sys.argv[0]).split("_")[0]
+PEER = {"tf/xla": "tf-xla", "tf/eager": "tf-eager", "torch/compile": "torch-compile"}.get(f"{_LIBRARY}/{MODE}", _LIBRARY)
+
+CHAIN_SIZES = [1_000, 100_000, 1_000_000, 16_000_000]
+MATMULS = [(32, 784, 128), (512, 512, 512), (1024, 1024, 1024), (2048, 2048, 2048), (37, 53, 71)]
+
+
+def want(workload):
+    return PREFIXES is None or any(workload.startswith(p) for p in PREFIXES)
+
+
+def emit(workload, metric, value):
+    print(json.dumps({"peer": PEER, "workload": workload, "metric": metric, "value": value}), flush=True)
+
+
+def timeit(workload, step, seconds=1.5, least=7, metric="us"):
+    """Emits the first call in ms and the median call in us; step() runs once to completion. Short calls are timed in batches of 5 ms."""
+    if not want(workload):
+        return
+    start = time.perf_counter()
+    step()
+    emit(workload, "first_call_ms", round((time.perf_counter() - start) * 1e3, 2))
+    step()
+    step()
+    start = time.perf_counter()
+    step()
+    batch = max(1, int(0.005 / max(time.perf_counter() - start, 1e-7)))
+    samples, begin = [], time.perf_counter()
+    while len(samples) < least or time.perf_counter() - begin < seconds:
+        start = time.perf_counter()
+        for _ in range(batch):
+            step()
+        samples.append((time.perf_counter() - start) / batch)
+        if len(samples) >= least and time.perf_counter() - begin > 20:
+            break
+    emit(workload, metric, round(float(np.median(samples)) * 1e6, 3))
+
+
+def f32(*shape, scale=1.0):
+    return (rng.standard_normal(shape) * scale).astype(np.float32)
+
+
+def labels(n, classes=10):
+    return rng.integers(0, classes, n).astype(np.int32)
+
+
+def zeros(n):
+    return np.zeros(n, np.float32)
+
+
+def glorot(*shape):
+    fan = sum(shape) if len(shape) == 2 else int(np.prod(shape[:-2])) * (shape[-2] + shape[-1])
+    return f32(*shape, scale=(2.0 / fan) ** 0.5)

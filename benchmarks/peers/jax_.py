@@ -1,0 +1,107 @@
+"""JAX: jit with donated state, as its documentation recommends."""
+import common as c
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+array = jnp.asarray
+
+
+def run(workload, function, *arguments):
+    """Times jit(function)(*arguments), result awaited."""
+    if not c.want(workload):
+        return
+    compiled = jax.jit(function)
+    c.timeit(workload, lambda: jax.block_until_ready(compiled(*arguments)))
+
+
+def train(workload, function, state, *data):
+    """function(state, *data) -> (state, loss); the state is donated."""
+    if not c.want(workload):
+        return
+    compiled = jax.jit(function, donate_argnums=0)
+    box = [state]
+
+    def step():
+        box[0], loss = compiled(box[0], *data)
+        jax.block_until_ready((loss, box[0]))
+
+    c.timeit(workload, step)
+
+
+def relu(x):
+    return jnp.maximum(x, 0)
+
+
+def cross_entropy(logits, y):
+    return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], 1))
+
+
+def adam(p, g, m, v, t, rate=1e-3):
+    t = t + 1
+    m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
+    v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
+    a = rate * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+    return jax.tree.map(lambda p, m, v: p - a * m / (jnp.sqrt(v) + 1e-7), p, m, v), m, v, t
+
+
+x10 = array(c.f32(10))
+run("call", lambda x: x + 1, x10)
+run("call20", lambda *xs: sum(xs), *[array(c.f32(10)) for _ in range(20)])
+c.timeit("eager_add", lambda: (x10 + x10).block_until_ready())
+
+for n in c.CHAIN_SIZES:
+    if not c.want("chain"):
+        break
+    x, y = array(c.f32(n)), array(c.f32(n))
+    run(f"chain_gelu_{n}", lambda x: 0.5 * x * (1 + jnp.tanh(0.7978845608 * (x + 0.044715 * x * x * x))), x)
+    run(f"chain_arith_{n}", lambda x, y: jnp.sqrt(jnp.abs(x * y + 1) + jnp.square(x - y)) * 0.5 + jnp.maximum(x, y) / (1 + jnp.abs(y)) - x, x, y)
+    run(f"chain_softplus_{n}", lambda x: jnp.log1p(jnp.exp(-jnp.abs(x))) + jnp.maximum(x, 0), x)
+
+if c.want("row"):
+    x, g, b = array(c.f32(1024, 1024)), array(c.f32(1024)), array(c.f32(1024))
+
+    def layer_norm(x, g, b):
+        mean = x.mean(-1, keepdims=True)
+        variance = jnp.square(x - mean).mean(-1, keepdims=True)
+        return (x - mean) * lax.rsqrt(variance + 1e-5) * g + b
+
+    run("row_softmax", jax.nn.softmax, x)
+    run("row_layernorm", layer_norm, x, g, b)
+    run("row_layernorm_grad", jax.grad(lambda x, g, b: (layer_norm(x, g, b) ** 2).sum(), (0, 1, 2)), x, g, b)
+    run("row_colsum", lambda x: x.sum(0), x)
+    run("row_transpose", lambda x: x.T + 1, x)
+
+for m, k, n in c.MATMULS:
+    run(f"matmul_{m}x{k}x{n}", lambda a, b: a @ b, array(c.f32(m, k)), array(c.f32(k, n)))
+
+if c.want("mlp_step"):
+    p = [array(c.glorot(784, 128)), jnp.zeros(128), array(c.glorot(128, 10)), jnp.zeros(10)]
+
+    def mlp_loss(p, x, y):
+        return cross_entropy(relu(x @ p[0] + p[1]) @ p[2] + p[3], y)
+
+    def mlp_step(p, x, y):
+        loss, g = jax.value_and_grad(mlp_loss)(p, x, y)
+        return [a - 0.01 * b for a, b in zip(p, g)], loss
+
+    train("mlp_step", mlp_step, p, array(c.f32(32, 784)), array(c.labels(32)))
+
+if c.want("cnn_step"):
+    shapes = [(3, 3, 1, 32), (6272, 256), (256, 128), (128, 10)]
+    p = [array(a) for s in shapes for a in (c.glorot(*s), c.zeros(s[-1]))]
+
+    def cnn_loss(p, x, y):
+        h = lax.conv_general_dilated(x, p[0], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        h = lax.reduce_window(relu(h + p[1]), -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID").reshape(x.shape[0], -1)
+        h = relu(h @ p[2] + p[3])
+        h = relu(h @ p[4] + p[5])
+        return cross_entropy(h @ p[6] + p[7], y)
+
+    def cnn_step(state, x, y):
+        loss, g = jax.value_and_grad(cnn_loss)(state[0], x, y)
+        return adam(state[0], g, *state[1:]), loss
+
+    state = (p, [jnp.zeros_like(a) for a in p], [jnp.zeros_like(a) for a in p], jnp.float32(0))
+    train("cnn_step", cnn_step, state, array(c.f32(32, 28, 28, 1)), array(c.labels(32)))
