@@ -52,10 +52,12 @@ class Graph {
  public:
   explicit Graph(std::string name = "main") : name_(std::move(name)) {}
 
-  /// Parameters must be added before any op, except through add_late_parameter.
+  /// Parameters must be added before any op.
   NodeId add_parameter(Parameter parameter, TensorType type, Loc loc);
   /// Appends an op; infers the result type and throws what OpDef::infer throws.
   NodeId add(const ops::OpDef& op, std::vector<NodeId> operands, Attrs attrs, Loc loc);
+  /// Appends an op whose result type is known.
+  NodeId add(Node node);
   void add_result(NodeId value) { results_.push_back(value); }
   void add_state_write(StateWrite write) { state_writes_.push_back(write); }
 

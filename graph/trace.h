@@ -17,6 +17,7 @@ struct Captured {
   std::shared_ptr<const Graph> graph;
   std::vector<VariablePtr> variables;  ///< by parameter index; null where the parameter is no variable
   std::vector<Value> captures;         ///< by parameter index; undefined where it is no capture
+  std::vector<VariablePtr> created;    ///< made by the body, in order
   int random_streams = 0;              ///< stream ids a call reserves (as captured, before pruning)
 };
 
@@ -63,6 +64,9 @@ class EagerScope {
  private:
   Trace* saved_;
 };
+
+/// Id of the innermost trace, or 0 when eager.
+std::uint64_t current_trace_id();
 
 /// An undo action for what tracing changes outside its graph (layers built, children named): runs in reverse order if the trace is abandoned.
 /// Does nothing when eager.
