@@ -1,0 +1,18 @@
+// The workloads that ./dev bench times; their names and definitions are those of benchmarks/peers.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace bench {
+
+/// A workload: `prepare` makes its data and returns one call, result complete when it returns.
+struct Workload {
+  std::string name;
+  std::function<std::function<void()>()> prepare;
+};
+
+/// All workloads, in the order of the table. strict: compiled with eager's bits.
+std::vector<Workload> workloads(bool strict);
+
+}  // namespace bench
