@@ -1,1 +1,15 @@
+# Installs libkiln, the compiler library, the public headers and the CMake package.
+include(CMakePackageConfigHelpers)
 
+install(TARGETS kiln EXPORT kilnTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(TARGET kiln_compiler)
+  install(TARGETS kiln_compiler LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
+foreach(headers base/kiln frontend/kiln)
+  install(DIRECTORY ${PROJECT_SOURCE_DIR}/${headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h" PATTERN "*.inc")
+endforeach()
+install(DIRECTORY ${PROJECT_BINARY_DIR}/generated/kiln DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h" PATTERN "*.inc")
+install(EXPORT kilnTargets NAMESPACE kiln:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/kiln)
+configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/kilnConfig.cmake.in ${PROJECT_BINARY_DIR}/kilnConfig.cmake INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/kiln)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/kilnConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/kilnConfig.cmake ${PROJECT_BINARY_DIR}/kilnConfigVersion.cmake DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/kiln)
