@@ -10,14 +10,14 @@
 namespace kiln {
 
 /// An interned expression over integers: constant, symbol, +, *, floordiv, max. Eight bytes, compared by identity:
-/// equal canonical expressions are equal Dims.
+/// equal canonical expressions (polynomials over symbols, floordiv and max) are equal Dims.
 class Dim {
  public:
   constexpr Dim() = default;
   template <std::integral I>
   constexpr Dim(I n) : bits_(static_cast<std::int64_t>(n)) {}
 
-  /// The symbol of that name; equal names are one symbol.
+  /// The symbol of that name; equal names are one symbol. Throws ValueError unless the name is a letter or _, then letters, digits, _ . / #.
   static Dim symbol(std::string_view name);
 
   constexpr bool is_constant() const { return bits_ >= kFirstConstant; }
@@ -25,9 +25,11 @@ class Dim {
   operator std::int64_t() const { return is_constant() ? bits_ : fail_symbolic(); }
   /// The number, or `otherwise` if symbolic.
   constexpr std::int64_t value_or(std::int64_t otherwise) const { return is_constant() ? bits_ : otherwise; }
-  /// "32", "batch", "(batch + 1) * 4".
+  /// "32", "batch", "batch * 4 + 4", "floordiv(n, 2)": the same text for equal Dims, in every process.
   std::string str() const;
-  /// Identity as bits: the number itself, or a tagged index into the process's table of expressions.
+  /// The Dim whose str() is `text`. Throws ValueError if it is none.
+  static Dim parse(std::string_view text);
+  /// Identity as bits: the number itself, or a tagged address of the process's own.
   constexpr std::int64_t bits() const { return bits_; }
 
   friend constexpr bool operator==(Dim a, Dim b) { return a.bits_ == b.bits_; }
@@ -62,8 +64,6 @@ class Dim {
  private:
   static constexpr std::int64_t kFirstConstant = -(std::int64_t{1} << 62);
   std::int64_t fail_symbolic() const;
-  static Dim from_bits(std::int64_t bits);
-  static Dim intern(Op op, Dim a, Dim b, std::string_view name);
   std::int64_t bits_ = 0;
 };
 

@@ -1,0 +1,217 @@
+// The pool: each worker waits at its own mailbox, spins for a bounded while, then sleeps on a futex.
+#include "base/thread_pool.h"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <climits>
+#include <memory>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "base/flags.h"
+#include "base/float_environment.h"
+#include "base/require.h"
+
+namespace kiln {
+namespace {
+
+using Body = void (*)(void* context, std::int64_t begin, std::int64_t end);
+
+/// Rounds of waiting before a thread sleeps: some tens of microseconds.
+constexpr int kSpins = 4000;
+
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected) {
+  syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&word), FUTEX_WAIT_PRIVATE, expected, nullptr, nullptr, 0);
+}
+
+void futex_wake(std::atomic<std::uint32_t>& word) {
+  syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&word), FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
+}
+
+struct Job {
+  Body body;
+  void* context;
+  std::int64_t count;
+  std::int64_t chunks;
+
+  void run(std::int64_t chunk) const {
+    // Chunk i starts at floor(count * i / chunks), without overflow.
+    std::int64_t whole = count / chunks;
+    std::int64_t rest = count % chunks;
+    std::int64_t begin = whole * chunk + rest * chunk / chunks;
+    std::int64_t end = whole * (chunk + 1) + rest * (chunk + 1) / chunks;
+    body(context, begin, end);
+  }
+
+  void run_all() const {
+    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) run(chunk);
+  }
+};
+
+/// What one worker is told. States: kIdle (spinning), kWork, kAsleep.
+struct alignas(64) Mailbox {
+  static constexpr std::uint32_t kIdle = 0, kWork = 1, kAsleep = 2;
+  std::atomic<std::uint32_t> state{kIdle};
+  Job job{};
+  std::int64_t chunk = 0;
+};
+
+constinit thread_local bool inside_worker = false;
+
+class Pool {
+ public:
+  void run(const Job& job) {
+    if (busy_.exchange(true, std::memory_order_acquire)) return job.run_all();
+    std::int64_t helpers = std::min<std::int64_t>(job.chunks - 1, grow(job.chunks - 1));
+    remaining_.store(static_cast<std::uint32_t>(helpers), std::memory_order_relaxed);
+    for (std::int64_t i = 0; i < helpers; ++i) post(*mailboxes_[static_cast<std::size_t>(i)], job, i + 1);
+    // While it waits for them, the caller is as good as a worker: what it calls must not wait for the pool.
+    inside_worker = true;
+    job.run(0);
+    for (std::int64_t chunk = helpers + 1; chunk < job.chunks; ++chunk) job.run(chunk);
+    inside_worker = false;
+    wait();
+    busy_.store(false, std::memory_order_release);
+  }
+
+ private:
+  /// Makes up to `wanted` workers; how many there are (fewer if the system refuses).
+  std::int64_t grow(std::int64_t wanted) {
+    while (static_cast<std::int64_t>(mailboxes_.size()) < wanted) {
+      auto mailbox = std::make_unique<Mailbox>();
+      try {
+        start(*mailbox);
+      } catch (const std::system_error&) {
+        break;
+      }
+      mailboxes_.push_back(std::move(mailbox));
+    }
+    return static_cast<std::int64_t>(mailboxes_.size());
+  }
+
+  /// Workers take no signals: handlers run on the program's own threads.
+  void start(Mailbox& mailbox) {
+    sigset_t all, saved;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    try {
+      std::thread([this, &mailbox] { work(mailbox); }).detach();
+    } catch (...) {
+      pthread_sigmask(SIG_SETMASK, &saved, nullptr);
+      throw;
+    }
+    pthread_sigmask(SIG_SETMASK, &saved, nullptr);
+  }
+
+  static void post(Mailbox& mailbox, const Job& job, std::int64_t chunk) {
+    mailbox.job = job;
+    mailbox.chunk = chunk;
+    if (mailbox.state.exchange(Mailbox::kWork, std::memory_order_acq_rel) == Mailbox::kAsleep) futex_wake(mailbox.state);
+  }
+
+  void work(Mailbox& mailbox) {
+    DefaultFloatEnvironment environment;  // a new thread inherits the control word of the one that made it
+    inside_worker = true;
+    while (true) {
+      await(mailbox);
+      mailbox.job.run(mailbox.chunk);
+      mailbox.state.store(Mailbox::kIdle, std::memory_order_relaxed);
+      if (remaining_.fetch_sub(1, std::memory_order_seq_cst) == 1 && caller_asleep_.load(std::memory_order_seq_cst)) futex_wake(remaining_);
+    }
+  }
+
+  static void await(Mailbox& mailbox) {
+    for (int spin = 0; spin < kSpins; ++spin) {
+      if (mailbox.state.load(std::memory_order_acquire) == Mailbox::kWork) return;
+      relax();
+    }
+    std::uint32_t idle = Mailbox::kIdle;
+    if (!mailbox.state.compare_exchange_strong(idle, Mailbox::kAsleep, std::memory_order_acquire)) return;
+    while (mailbox.state.load(std::memory_order_acquire) == Mailbox::kAsleep) futex_wait(mailbox.state, Mailbox::kAsleep);
+  }
+
+  void wait() {
+    for (int spin = 0; spin < kSpins; ++spin) {
+      if (remaining_.load(std::memory_order_acquire) == 0) return;
+      relax();
+    }
+    caller_asleep_.store(true, std::memory_order_seq_cst);
+    while (std::uint32_t left = remaining_.load(std::memory_order_seq_cst)) futex_wait(remaining_, left);
+    caller_asleep_.store(false, std::memory_order_relaxed);
+  }
+
+  std::atomic<bool> busy_{false};
+  alignas(64) std::atomic<std::uint32_t> remaining_{0};
+  std::atomic<bool> caller_asleep_{false};
+  std::vector<std::unique_ptr<Mailbox>> mailboxes_;  // guarded by busy_
+};
+
+std::atomic<Pool*> the_pool{nullptr};
+
+/// Never destroyed: workers live until the process ends.
+Pool& pool() {
+  Pool* p = the_pool.load(std::memory_order_acquire);
+  if (p != nullptr) return *p;
+  static std::mutex mutex;
+  std::lock_guard lock(mutex);
+  p = the_pool.load(std::memory_order_acquire);
+  if (p == nullptr) {
+    p = new Pool;
+    // A child made by fork has no workers: it makes a pool of its own when it needs one.
+    static int registered = pthread_atfork(nullptr, nullptr, [] { the_pool.store(nullptr, std::memory_order_relaxed); });
+    static_cast<void>(registered);
+    the_pool.store(p, std::memory_order_release);
+  }
+  return *p;
+}
+
+int usable_cpus() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+std::atomic<int> thread_count{0};
+
+int default_threads() { return flags().num_threads.value_or(usable_cpus()); }
+
+}  // namespace
+
+int num_threads() {
+  int n = thread_count.load(std::memory_order_relaxed);
+  if (n > 0) return n;
+  int wanted = default_threads();
+  thread_count.compare_exchange_strong(n, wanted, std::memory_order_relaxed);
+  return n > 0 ? n : wanted;
+}
+
+void set_num_threads(int n) {
+  KILN_REQUIRE(n >= 1 && n <= 1024, ValueError, "set_num_threads: {} is not from 1 to 1024", n);
+  thread_count.store(n, std::memory_order_relaxed);
+}
+
+void parallel_for(std::int64_t count, std::int64_t grain, Body fn, void* context) noexcept {
+  if (count <= 0) return;
+  std::int64_t chunks = std::min<std::int64_t>(count / std::max<std::int64_t>(grain, 1), num_threads());
+  if (chunks <= 1) return fn(context, 0, count);
+  Job job{fn, context, count, chunks};
+  if (inside_worker) return job.run_all();
+  pool().run(job);
+}
+
+}  // namespace kiln
