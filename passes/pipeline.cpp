@@ -1,0 +1,92 @@
+// The pipeline, one page, read top to bottom.
+#include "passes/pipeline.h"
+
+#include <mlir/IR/Verifier.h>
+
+#include <array>
+#include <chrono>
+
+#include "base/require.h"
+#include "ir/export.h"
+#include "passes/dump.h"
+
+namespace kiln::passes {
+namespace {
+
+constexpr std::array kPasses = {
+    PassInfo{"canonicalize", "Exact rewrite rules and identities of structural ops", canonicalize},
+    PassInfo{"cse", "Merge ops that compute the same", cse},
+    PassInfo{"fold", "Compute ops on constants", fold},
+    PassInfo{"move-transposes", "Fold transposes into contractions and cancel them", move_transposes},
+    PassInfo{"move-broadcasts", "Compute before broadcasting, not after", move_broadcasts},
+    PassInfo{"simplify-algebra", "Cheaper elementwise ops, within the numerics", simplify_algebra},
+    PassInfo{"prune", "Drop ops whose results nobody reads", prune},
+    PassInfo{"fuse", "Group ops into kernels", fuse},
+};
+
+/// Runs passes on one function: times, dumps and verifies each.
+class Runner {
+ public:
+  Runner(mlir::ModuleOp module, const PipelineOptions& options, runtime::CompileResult& result)
+      : module_(module), function_(ir::only_function(module)), options_(options), result_(result), dump_(options.dump_directory) {}
+
+  void operator()(std::string_view name) {
+    for (const PassInfo& pass : kPasses) {
+      if (pass.name == name) return run(pass);
+    }
+    KILN_ASSERT(false, "no pass is called {}", name);
+  }
+
+  void stage(runtime::StageId id, std::string_view name) {
+    std::string& text = result_.text[static_cast<std::size_t>(id)];
+    const auto start = std::chrono::steady_clock::now();
+    text = ir::text(function_);
+    add_time("print", start);
+    dump_.write(name, text);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void run(const PassInfo& pass) {
+    const auto start = Clock::now();
+    pass.run(function_, options_.passes);
+    add_time(pass.name, start);
+    if (options_.verify) KILN_ASSERT(mlir::succeeded(mlir::verify(module_)), "invalid IR after {}:\n{}", pass.name, ir::text(function_));
+    if (dump_.enabled()) dump_.write(pass.name, ir::text(function_));
+  }
+
+  void add_time(std::string_view name, Clock::time_point start) {
+    result_.times.push_back({std::string(name), std::chrono::duration<double, std::milli>(Clock::now() - start).count()});
+  }
+
+  mlir::ModuleOp module_;
+  mlir::func::FuncOp function_;
+  const PipelineOptions& options_;
+  runtime::CompileResult& result_;
+  Dump dump_;
+};
+
+}  // namespace
+
+std::span<const PassInfo> all_passes() { return kPasses; }
+
+void run_pipeline(mlir::ModuleOp module, const PipelineOptions& options, runtime::CompileResult& result) {
+  Runner run(module, options, result);
+  run.stage(runtime::StageId::captured, "captured");
+  run("canonicalize");
+  run("cse");
+  run("fold");
+  run("move-transposes");
+  run("move-broadcasts");
+  run("simplify-algebra");
+  run("canonicalize");  // what the motion and the algebra uncovered
+  run("fold");
+  run("cse");
+  run("prune");
+  run.stage(runtime::StageId::optimized, "optimized");
+  run("fuse");
+  run.stage(runtime::StageId::fused, "fused");
+}
+
+}  // namespace kiln::passes

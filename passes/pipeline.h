@@ -1,0 +1,21 @@
+// From the captured graph to fused IR: the order of the passes.
+#pragma once
+#include <mlir/IR/BuiltinOps.h>
+
+#include <string>
+
+#include "passes/passes.h"
+#include "runtime/compile.h"
+
+namespace kiln::passes {
+
+struct PipelineOptions {
+  PassOptions passes;
+  std::string dump_directory;  ///< numbered IR after each pass, "(unchanged)" where so; empty for none
+  bool verify = false;         ///< run MLIR's verifier after each pass: InternalError naming the pass
+};
+
+/// Runs every pass up to and including fuse. Fills result.text of captured, optimized and fused, and appends one StageTime a pass.
+void run_pipeline(mlir::ModuleOp module, const PipelineOptions& options, runtime::CompileResult& result);
+
+}  // namespace kiln::passes
