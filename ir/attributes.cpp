@@ -30,8 +30,10 @@ Literal literal(mlir::DenseElementsAttr elements) {
   result.splat = elements.isSplat() && !one && elements.getNumElements() != 0;
   std::vector<std::byte> bytes;
   if (result.type.dtype == DType::boolean) {
-    if (result.splat || one) bytes.push_back(static_cast<std::byte>(*elements.value_begin<bool>()));
-    else for (const bool value : elements.getValues<bool>()) bytes.push_back(static_cast<std::byte>(value));
+    if (result.splat || one)
+      bytes.push_back(static_cast<std::byte>(*elements.value_begin<bool>()));
+    else
+      for (const bool value : elements.getValues<bool>()) bytes.push_back(static_cast<std::byte>(value));
   } else if (elements.getNumElements() != 0) {
     const llvm::ArrayRef<char> raw = elements.getRawData();
     bytes.resize(raw.size());
@@ -81,8 +83,6 @@ Attrs attrs_of(mlir::Operation* op) {
   return attrs;
 }
 
-mlir::DictionaryAttr inherent_attributes(mlir::Operation* op) {
-  return llvm::cast<mlir::DictionaryAttr>(op->getPropertiesAsAttribute());
-}
+mlir::DictionaryAttr inherent_attributes(mlir::Operation* op) { return llvm::cast<mlir::DictionaryAttr>(op->getPropertiesAsAttribute()); }
 
 }  // namespace kiln::ir

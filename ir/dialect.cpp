@@ -83,7 +83,8 @@ llvm::LogicalResult verify_against_vocabulary(mlir::Operation* op) {
   }
 }
 
-llvm::LogicalResult KilnDialect::verifyRegionArgAttribute(mlir::Operation* op, unsigned, unsigned argument, mlir::NamedAttribute attribute) {
+llvm::LogicalResult KilnDialect::verifyRegionArgAttribute(mlir::Operation* op, unsigned, unsigned argument,
+                                                          mlir::NamedAttribute attribute) {
   const auto text = llvm::dyn_cast<mlir::StringAttr>(attribute.getValue());
   if (!text) return op->emitError() << "attribute " << attribute.getName() << " of argument " << argument << " must be text";
   if (attribute.getName() != "kiln.kind") return mlir::success();
@@ -105,7 +106,8 @@ llvm::LogicalResult FusionOp::verify() {
 llvm::LogicalResult ReturnOp::verify() {
   auto function = llvm::dyn_cast<mlir::func::FuncOp>((*this)->getParentOp());
   if (!function) return emitOpError("must end a func.func");
-  if (getValues().getTypes() != mlir::TypeRange(function.getResultTypes())) return emitOpError("must return values of its function's result types");
+  if (getValues().getTypes() != mlir::TypeRange(function.getResultTypes()))
+    return emitOpError("must return values of its function's result types");
   if (!getWrites()) return mlir::success();
   const llvm::ArrayRef<std::int64_t> writes = *getWrites();
   if (writes.size() > getValues().size()) return emitOpError("has more writes than values");
@@ -113,7 +115,8 @@ llvm::LogicalResult ReturnOp::verify() {
   llvm::SmallDenseSet<std::int64_t> seen;
   for (std::size_t i = 0; i < writes.size(); ++i) {
     const std::int64_t parameter = writes[i];
-    if (parameter < 0 || parameter >= function.getNumArguments()) return emitOpError("writes parameter ") << parameter << ", which does not exist";
+    if (parameter < 0 || parameter >= function.getNumArguments())
+      return emitOpError("writes parameter ") << parameter << ", which does not exist";
     if (!seen.insert(parameter).second) return emitOpError("writes parameter ") << parameter << " twice";
     const mlir::Type expected = function.getArgument(static_cast<unsigned>(parameter)).getType();
     const mlir::Type got = getValues()[first + i].getType();

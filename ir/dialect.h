@@ -36,7 +36,8 @@ struct DTypeIsResultType : mlir::OpTrait::TraitBase<Concrete, DTypeIsResultType>
 
 namespace kiln::ir {
 
-/// The vocabulary's definition of an op: the function of a kiln.map, else the structural op of that name. nullptr for func, fusion, yield, return.
+/// The vocabulary's definition of an op: the function of a kiln.map, else the structural op of that name. nullptr for func, fusion, yield,
+/// return.
 const ops::OpDef* op_def(mlir::Operation* op);
 
 /// True if `op` is a kiln.map of that function.

@@ -32,7 +32,8 @@ class Exporter {
   void add_parameter(mlir::BlockArgument argument) {
     const unsigned index = argument.getArgNumber();
     graph::Parameter parameter;
-    if (const auto kind = function_.getArgAttrOfType<mlir::StringAttr>(index, "kiln.kind")) parameter.kind = parameter_kind(kind.getValue());
+    if (const auto kind = function_.getArgAttrOfType<mlir::StringAttr>(index, "kiln.kind"))
+      parameter.kind = parameter_kind(kind.getValue());
     if (const auto name = function_.getArgAttrOfType<mlir::StringAttr>(index, "kiln.name")) parameter.name = name.str();
     nodes_[argument] = graph_.add_parameter(std::move(parameter), tensor_type(argument), source_line(argument.getLoc()));
   }

@@ -40,7 +40,8 @@ void create_return(mlir::OpBuilder& builder, const graph::Graph& graph, llvm::Ar
     operands.push_back(values[static_cast<std::size_t>(write.value)]);
     writes.push_back(write.parameter);
   }
-  ReturnOp::create(builder, builder.getUnknownLoc(), operands, writes.empty() ? mlir::DenseI64ArrayAttr() : builder.getDenseI64ArrayAttr(writes));
+  ReturnOp::create(builder, builder.getUnknownLoc(), operands,
+                   writes.empty() ? mlir::DenseI64ArrayAttr() : builder.getDenseI64ArrayAttr(writes));
 }
 
 }  // namespace
@@ -53,7 +54,8 @@ mlir::OwningOpRef<mlir::ModuleOp> import_graph(mlir::MLIRContext& context, const
   mlir::Block* entry = function.addEntryBlock();
   builder.setInsertionPointToEnd(entry);
   llvm::SmallVector<mlir::Value> values(entry->getArguments());
-  for (int i = 0; i < graph.num_parameters(); ++i) entry->getArgument(static_cast<unsigned>(i)).setLoc(location(&context, graph.node(i).loc));
+  for (int i = 0; i < graph.num_parameters(); ++i)
+    entry->getArgument(static_cast<unsigned>(i)).setLoc(location(&context, graph.node(i).loc));
   llvm::SmallVector<mlir::Value, 4> operands;
   for (std::size_t i = values.size(); i < graph.nodes().size(); ++i) {
     const graph::Node& node = graph.nodes()[i];

@@ -10,15 +10,24 @@ namespace kiln::ir {
 
 mlir::Type element_type(mlir::MLIRContext* context, DType dtype) {
   switch (dtype) {
-    case DType::boolean: return mlir::IntegerType::get(context, 1);
-    case DType::uint8: return mlir::IntegerType::get(context, 8, mlir::IntegerType::Unsigned);
-    case DType::int8: return mlir::IntegerType::get(context, 8);
-    case DType::int32: return mlir::IntegerType::get(context, 32);
-    case DType::int64: return mlir::IntegerType::get(context, 64);
-    case DType::float16: return mlir::Float16Type::get(context);
-    case DType::bfloat16: return mlir::BFloat16Type::get(context);
-    case DType::float32: return mlir::Float32Type::get(context);
-    case DType::float64: break;
+    case DType::boolean:
+      return mlir::IntegerType::get(context, 1);
+    case DType::uint8:
+      return mlir::IntegerType::get(context, 8, mlir::IntegerType::Unsigned);
+    case DType::int8:
+      return mlir::IntegerType::get(context, 8);
+    case DType::int32:
+      return mlir::IntegerType::get(context, 32);
+    case DType::int64:
+      return mlir::IntegerType::get(context, 64);
+    case DType::float16:
+      return mlir::Float16Type::get(context);
+    case DType::bfloat16:
+      return mlir::BFloat16Type::get(context);
+    case DType::float32:
+      return mlir::Float32Type::get(context);
+    case DType::float64:
+      break;
   }
   return mlir::Float64Type::get(context);
 }

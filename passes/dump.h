@@ -5,7 +5,8 @@
 
 namespace kiln::passes {
 
-/// Writes 01_captured.mlir, 02_canonicalize.mlir ... into a directory of its own for each compilation; "(unchanged)" instead of the same text again.
+/// Writes 01_captured.mlir, 02_canonicalize.mlir ... into a directory of its own for each compilation; "(unchanged)" instead of the same
+/// text again.
 class Dump {
  public:
   /// Makes `directory`/NNN, where NNN numbers this process's compilations. An empty directory disables the dump.
