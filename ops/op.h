@@ -72,6 +72,8 @@ struct OpDef {
   /// The same in double precision on libm: the independent reference of the tests. Values are row-major doubles (integers exact below 2^53).
   void (*reference)(const OpDef& op, std::span<const TensorType> types, std::span<const std::vector<double>> operands, const TensorType& type, std::vector<double>& result,
                     const Attrs& attrs) = nullptr;
+
+  std::string_view symbol = {};  ///< the C++ operator that spells the op ("+"), or empty
 };
 
 /// The op of that name; ValueError if there is none.

@@ -1,0 +1,1 @@
+// Eager elementwise kernels.
