@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -18,21 +19,6 @@ struct Mode {
 };
 inline constexpr Mode training{true};
 inline constexpr Mode inference{false};
-
-/// Sets the ambient training flag of this thread while alive. Compiled functions have one version for each value.
-class TrainingScope {
- public:
-  explicit TrainingScope(bool training);
-  ~TrainingScope();
-  TrainingScope(const TrainingScope&) = delete;
-  TrainingScope& operator=(const TrainingScope&) = delete;
-
- private:
-  bool saved_;
-};
-
-/// The ambient training flag; false unless a scope or a model's mode says otherwise.
-bool is_training();
 
 /// A function applied to a layer's output: an op such as relu, an op with options such as softmax, or any callable Tensor(Tensor).
 class Activation {
@@ -51,17 +37,8 @@ class Activation {
   std::function<Tensor(const Tensor&)> f_;
 };
 
-enum Padding { Valid, Same };
-
-/// Height and width; one number sets both.
-struct Size2 {
-  std::int64_t h, w;
-  Size2(std::int64_t n) : h(n), w(n) {}
-  Size2(std::int64_t height, std::int64_t width) : h(height), w(width) {}
-};
-
 /// Base of the layers. A layer is a value: a copy is a new layer with variables of its own. Weights are made at the first call.
-class Layer {
+class Layer : public kiln::detail::Identity {
  public:
   explicit Layer(const Layer& other);
   Layer(Layer&&) noexcept = default;
@@ -77,15 +54,12 @@ class Layer {
   const char* kind() const { return kind_; }
   /// Shape of the last result; rank 0 before the first call.
   const Shape& output_shape() const { return output_shape_; }
-  /// Never reused, part of a compiled function's signature.
-  std::uint64_t id() const { return id_; }
   /// Sets the path unless one is set already; models do it before their first call.
   void set_path(const std::string& path);
 
  protected:
   enum class State { none, weights };
   Layer(const char* kind, State state);
-  ~Layer() = default;
   /// Makes the next weight, uniform in [-uniform_limit, uniform_limit) or zero; eager even while tracing, undone if the trace is abandoned.
   void add_weight(const char* name, const Shape& shape, double uniform_limit);
   void finish_build();
@@ -94,7 +68,6 @@ class Layer {
 
  private:
   const char* kind_;
-  std::uint64_t id_;
   bool built_;
   std::string path_;
   std::vector<Variable> weights_;
@@ -139,7 +112,7 @@ class Conv2D : public Layer {
 };
 
 struct MaxPool2DOptions {
-  Size2 strides = 0;  ///< 0: the pool size
+  std::optional<Size2> strides = {};  ///< the pool size if absent
   Padding padding = Valid;
 };
 
@@ -172,13 +145,27 @@ class Dropout : public Layer {
 };
 
 namespace detail {
-struct SummaryRow {
-  std::string path, kind;
-  Shape output;
-  std::int64_t parameters;
+
+/// Walks a model and hands each layer and each variable of its own, with its path, to the given functions.
+class ModelVisitor : public kiln::detail::Visitor {
+ public:
+  ModelVisitor(std::function<void(const std::string& path, Layer&)> on_layer, std::function<void(const std::string& path, Variable&)> on_variable);
+  void enter(std::string_view name) override;
+  void leave() override;
+  void identity(kiln::detail::Identity& object) override;
+  void variable(Variable& variable) override;
+
+ private:
+  std::string path() const;
+  std::function<void(const std::string&, Layer&)> on_layer_;
+  std::function<void(const std::string&, Variable&)> on_variable_;
+  std::vector<std::string> names_;
 };
-std::string summary(const std::vector<SummaryRow>& rows);
-[[noreturn]] void fail_not_built(const std::string& path, const char* kind);
+
+ModelVisitor layer_namer();
+/// Walks by calling `walk` with the visitor to use.
+Variables collect_trainable(const std::function<void(kiln::detail::Visitor&)>& walk);
+std::string summarize(const std::function<void(kiln::detail::Visitor&)>& walk);
 
 template <class T>
 concept Buildable = requires(T& t) { t.build(Shape{}); };
@@ -189,6 +176,7 @@ Shape first_shape(const First& first, const Rest&... rest) {
   if constexpr (std::convertible_to<const First&, Tensor>) return Tensor(first).shape();
   else return first_shape(rest...);
 }
+
 }  // namespace detail
 
 /// Base of a user's model: `struct Net : nn::Model<Net> { nn::Dense fc{10}; Tensor call(Tensor x) { return fc(x); } };`.
@@ -208,11 +196,10 @@ struct Model {
 
 namespace kiln::optim {
 
-/// Base of the optimizers. State is made at the first apply_gradients.
-class Optimizer {
+/// Base of the optimizers. A copy is a new optimizer with state of its own; state is made at the first apply_gradients.
+class Optimizer : public detail::Identity {
  public:
-  virtual ~Optimizer() = default;
-  explicit Optimizer(const Optimizer&) = default;
+  explicit Optimizer(const Optimizer& other);
   Optimizer(Optimizer&&) = default;
   Optimizer& operator=(Optimizer&&) = default;
 
@@ -222,7 +209,6 @@ class Optimizer {
   /// Updates each variable by its gradient; undefined gradients are skipped.
   /// Throws ValueError if the counts differ or no gradient is defined.
   void apply_gradients(const std::vector<Tensor>& gradients, const Variables& variables);
-  std::uint64_t id() const { return learning_rate.id(); }
 
  protected:
   explicit Optimizer(double rate);

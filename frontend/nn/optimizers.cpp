@@ -8,8 +8,12 @@ namespace kiln::optim {
 
 Optimizer::Optimizer(double rate) : learning_rate(scalar("learning_rate", rate)) {}
 
+Optimizer::Optimizer(const Optimizer& other) : Identity(other), learning_rate(other.learning_rate) {
+  for (const auto& [key, state] : other.slots_) slots_.emplace(key, Variable(state));
+}
+
 Variable Optimizer::scalar(const char* name, double initial) {
-  graph::EagerScope eager;
+  detail::BuildScope building;
   return Variable(cast(Tensor(initial), DType::float32), {.name = name, .trainable = false});
 }
 
@@ -17,7 +21,7 @@ Variable& Optimizer::slot(const Variable& variable, const char* name) {
   const auto key = std::pair{variable.id(), std::string(name)};
   const auto found = slots_.find(key);
   if (found != slots_.end()) return found->second;
-  graph::EagerScope eager;
+  detail::BuildScope building;
   graph::journal_undo([this, key] { slots_.erase(key); });
   return slots_.emplace(key, Variable(zeros(variable.shape(), variable.dtype()), {.name = variable.name() + "/" + name, .trainable = false})).first->second;
 }
