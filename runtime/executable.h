@@ -44,9 +44,10 @@ class Executable {
   Executable& operator=(const Executable&) = delete;
 
   /// Runs the plan. inputs are in the order of Plan::inputs; a state input whose handle is moved in and unique is updated in place.
+  /// Takes the buffers that it updates out of `inputs`, and only on success: after an exception `inputs` is as it was.
   /// Returns the plan's outputs: results, then new state values. Throws RuntimeError for an error that a kernel reports (after which no state was written),
   /// ShapeError if equal_dims differ.
-  std::vector<Argument> run(std::vector<Argument> inputs) const;
+  std::vector<Argument> run(std::vector<Argument>&& inputs) const;
 
   const Plan& plan() const;
   /// Kernels of this plan that had to be loaded from disk or compiled, not found in memory.
