@@ -136,7 +136,7 @@ int run(const Options& options) {
   std::printf("\n%s\n", net.summary().c_str());
   const double eager = step_time(net, adam, x, y, true), compiled = step_time(net, adam, x, y, false);
   std::printf("training step: eager %.2f ms, compiled %.2f ms (%.2f x)\n", eager, compiled, eager / compiled);
-  std::printf("Where to look next: examples/mnist_cnn.cpp is this program; ./dev ir mnist prints its training step before and after optimization.\n");
+  std::printf("Where to look next: examples/mnist_cnn.cpp is this program; ./dev ir prints a training step before and after optimization.\n");
   return 0;
 }
 
