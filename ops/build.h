@@ -1,7 +1,7 @@
 // Builders of structural ops, one function each, for any V that a gradient or a composite is instantiated with.
 //
-// V is a handle to a tensor: default-constructed it is undefined; V::apply(std::string_view op, std::span<const V> operands, Attrs) applies an op;
-// v.shape(), v.dtype() and v.defined() say what it is. Elementwise ops and operators of V are found by argument-dependent lookup.
+// V is a handle to a tensor: default-constructed it is undefined; V::apply(std::string_view op, std::span<const V> operands, Attrs) applies
+// an op; v.shape(), v.dtype() and v.defined() say what it is. Elementwise ops and operators of V are found by argument-dependent lookup.
 #pragma once
 #include <array>
 #include <cstdint>

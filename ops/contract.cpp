@@ -9,8 +9,8 @@ namespace kiln::ops {
 namespace {
 
 void check_labels(std::string_view labels, std::string_view equation) {
-  KILN_REQUIRE(labels.size() <= static_cast<std::size_t>(kMaxRank), ValueError, "contract: \"{}\" gives a tensor {} axes; at most {} are possible",
-               equation, labels.size(), kMaxRank);
+  KILN_REQUIRE(labels.size() <= static_cast<std::size_t>(kMaxRank), ValueError,
+               "contract: \"{}\" gives a tensor {} axes; at most {} are possible", equation, labels.size(), kMaxRank);
   for (std::size_t i = 0; i < labels.size(); ++i) {
     char c = labels[i];
     bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -51,9 +51,10 @@ void row_major_strides(std::span<const std::int64_t> sizes, std::array<std::int6
 /// padding_high such that the window's result has exactly `length` elements.
 std::int64_t solve_padding(Dim length, Dim lhs_length, Dim taps, const ContractWindow& w, char label) {
   Dim padding = (length - 1) * w.stride + (taps - 1) * w.rhs_dilation - (lhs_length - 1) * w.lhs_dilation - w.padding_low;
-  KILN_REQUIRE(padding.is_constant(), ShapeError,
-               "contract: the gradient along window label '{}' needs a length that is not known while tracing ({}); give that axis a fixed length", label,
-               padding.str());
+  KILN_REQUIRE(
+      padding.is_constant(), ShapeError,
+      "contract: the gradient along window label '{}' needs a length that is not known while tracing ({}); give that axis a fixed length",
+      label, padding.str());
   return padding;
 }
 
@@ -90,11 +91,11 @@ ContractView ContractView::parse(const Attrs& attrs) {
   for (const ContractLabel& label : view.all()) {
     if (!contracted(label)) continue;
     ++num_contracted;
-    KILN_REQUIRE(view.order.find(label.name) != std::string::npos, ValueError, "contract: label '{}' of \"{}\" is contracted but missing in order \"{}\"",
-                 label.name, view.equation(), view.order);
+    KILN_REQUIRE(view.order.find(label.name) != std::string::npos, ValueError,
+                 "contract: label '{}' of \"{}\" is contracted but missing in order \"{}\"", label.name, view.equation(), view.order);
   }
-  KILN_REQUIRE(num_contracted == view.order.size(), ValueError, "contract: order \"{}\" must list the contracted labels of \"{}\" once each", view.order,
-               view.equation());
+  KILN_REQUIRE(num_contracted == view.order.size(), ValueError,
+               "contract: order \"{}\" must list the contracted labels of \"{}\" once each", view.order, view.equation());
   if (view.window.empty()) return view;
   const char* const names[] = {"strides", "padding_low", "padding_high", "lhs_dilation", "rhs_dilation", "reverse"};
   const Ints* values[6];
@@ -107,26 +108,26 @@ ContractView ContractView::parse(const Attrs& attrs) {
     view.windows[i] = {(*values[0])[i], (*values[1])[i], (*values[2])[i], (*values[3])[i], (*values[4])[i], (*values[5])[i] != 0};
     const ContractWindow& w = view.windows[i];
     KILN_REQUIRE(w.stride > 0 && w.lhs_dilation > 0 && w.rhs_dilation > 0, ValueError,
-                 "contract: strides and dilations must be positive; label '{}' has stride {}, lhs_dilation {}, rhs_dilation {}", view.window[i], w.stride,
-                 w.lhs_dilation, w.rhs_dilation);
+                 "contract: strides and dilations must be positive; label '{}' has stride {}, lhs_dilation {}, rhs_dilation {}",
+                 view.window[i], w.stride, w.lhs_dilation, w.rhs_dilation);
   }
   return view;
 }
 
 void ContractView::classify() {
-  KILN_REQUIRE(window.size() <= windows.size(), ValueError, "contract: {} window labels in \"{}\"; at most {} are possible", window.size(), window,
-               windows.size());
+  KILN_REQUIRE(window.size() <= windows.size(), ValueError, "contract: {} window labels in \"{}\"; at most {} are possible", window.size(),
+               window, windows.size());
   num_labels = 0;
   for (const std::string* source : {&lhs, &rhs, &out}) {
     for (char c : *source) {
       if (std::any_of(labels.begin(), labels.begin() + num_labels, [&](const ContractLabel& l) { return l.name == c; })) continue;
       ContractLabel label{c, LabelRole::batch, axis_of(lhs, c), axis_of(rhs, c), axis_of(out, c), axis_of(window, c)};
       bool in_a = label.lhs >= 0, in_b = label.rhs >= 0, in_out = label.out >= 0;
-      KILN_REQUIRE(in_a + in_b + in_out >= 2, ValueError, "contract: label '{}' appears in one tensor of \"{}\" only; reduce or broadcast it first", c,
-                   equation());
+      KILN_REQUIRE(in_a + in_b + in_out >= 2, ValueError,
+                   "contract: label '{}' appears in one tensor of \"{}\" only; reduce or broadcast it first", c, equation());
       if (label.window >= 0) {
-        KILN_REQUIRE(in_a && in_b && in_out, ValueError, "contract: window label '{}' must appear in both operands and the result of \"{}\"", c,
-                     equation());
+        KILN_REQUIRE(in_a && in_b && in_out, ValueError,
+                     "contract: window label '{}' must appear in both operands and the result of \"{}\"", c, equation());
         label.role = LabelRole::window;
       } else if (!in_out) {
         label.role = LabelRole::depth;
@@ -145,7 +146,8 @@ void ContractView::classify() {
 }
 
 const ContractLabel& ContractView::label(char name) const {
-  const ContractLabel* found = std::find_if(labels.begin(), labels.begin() + num_labels, [&](const ContractLabel& l) { return l.name == name; });
+  const ContractLabel* found =
+      std::find_if(labels.begin(), labels.begin() + num_labels, [&](const ContractLabel& l) { return l.name == name; });
   KILN_ASSERT(found != labels.begin() + num_labels, "no label '{}' in {}", name, equation());
   return *found;
 }
@@ -173,14 +175,14 @@ Attrs ContractView::attrs() const {
 
 Shape ContractView::result_shape(const Shape& lhs_shape, const Shape& rhs_shape) const {
   KILN_REQUIRE(lhs_shape.size() == lhs.size() && rhs_shape.size() == rhs.size(), ShapeError,
-               "contract: \"{}\" needs operands of rank {} and {}, but they have shapes {} and {}", equation(), lhs.size(), rhs.size(), lhs_shape.str(),
-               rhs_shape.str());
+               "contract: \"{}\" needs operands of rank {} and {}, but they have shapes {} and {}", equation(), lhs.size(), rhs.size(),
+               lhs_shape.str(), rhs_shape.str());
   Shape result;
   for (const ContractLabel& l : all()) {
     if (l.role != LabelRole::batch && l.role != LabelRole::depth) continue;
     KILN_REQUIRE(lhs_shape[l.lhs] == rhs_shape[l.rhs], ShapeError,
-                 "contract: lengths of '{}' in \"{}\" differ: {} in the left operand {}, {} in the right operand {}; make them equal", l.name, equation(),
-                 lhs_shape[l.lhs].str(), lhs_shape.str(), rhs_shape[l.rhs].str(), rhs_shape.str());
+                 "contract: lengths of '{}' in \"{}\" differ: {} in the left operand {}, {} in the right operand {}; make them equal",
+                 l.name, equation(), lhs_shape[l.lhs].str(), lhs_shape.str(), rhs_shape[l.rhs].str(), rhs_shape.str());
   }
   for (char c : out) {
     const ContractLabel& l = label(c);
@@ -199,7 +201,9 @@ Contraction ContractView::lower(DType dtype, std::span<const std::int64_t> lhs_s
   row_major_strides(lhs_sizes, lhs_strides);
   row_major_strides(rhs_sizes, rhs_strides);
   row_major_strides(out_sizes, out_strides);
-  auto stride = [](const std::array<std::int64_t, kMaxRank>& strides, int axis) { return axis < 0 ? 0 : strides[static_cast<std::size_t>(axis)]; };
+  auto stride = [](const std::array<std::int64_t, kMaxRank>& strides, int axis) {
+    return axis < 0 ? 0 : strides[static_cast<std::size_t>(axis)];
+  };
   Contraction c;
   c.dtype = dtype;
   for (char name : order) {

@@ -21,7 +21,7 @@ struct ContractWindow {
   std::int64_t padding_high = 0;  ///< may be negative: crops
   std::int64_t lhs_dilation = 1;
   std::int64_t rhs_dilation = 1;
-  bool reverse = false;           ///< the right operand is read backwards along this label
+  bool reverse = false;  ///< the right operand is read backwards along this label
 };
 
 /// One label with its axis in each tensor, -1 where it is absent.
@@ -55,8 +55,8 @@ struct ContractView {
 
   /// Shape of the result. Throws ShapeError naming the label whose lengths differ.
   Shape result_shape(const Shape& lhs_shape, const Shape& rhs_shape) const;
-  /// Loops over contiguous row-major operands of static shapes: batch, row and col in the order of `out`, depth in that of `order`, one loop a
-  /// label. The two loops of a window have lhs_stride 0: the window says how they move.
+  /// Loops over contiguous row-major operands of static shapes: batch, row and col in the order of `out`, depth in that of `order`, one
+  /// loop a label. The two loops of a window have lhs_stride 0: the window says how they move.
   Contraction lower(DType dtype, std::span<const std::int64_t> lhs_sizes, std::span<const std::int64_t> rhs_sizes,
                     std::span<const std::int64_t> out_sizes) const;
 
