@@ -1,11 +1,13 @@
 // The one door to the compiler: a graph and a target in, a plan and objects out. libkiln_compiler.so is opened at the first miss.
 #pragma once
 #include <array>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/kernel_abi.h"
 #include "base/numerics.h"
 #include "base/target.h"
 #include "runtime/plan.h"
@@ -26,7 +28,7 @@ struct CompileRequest {
   Numerics numerics = Numerics::standard;
   /// True if the kernel of that key is cached already: it is then not compiled again.
   std::function<bool(const std::string& key)> has_kernel;
-  std::string dump_directory;      ///< KILN_DUMP: numbered IR after each pass; empty for none
+  std::string dump_directory;  ///< KILN_DUMP: numbered IR after each pass; empty for none
   /// Texts of llvm and assembly for all kernels are expensive (they recompile): only on request.
   bool want_low_level_text = false;
 };
@@ -43,7 +45,7 @@ struct StageTime {
 
 struct CompileResult {
   Plan plan;
-  std::vector<KernelObject> objects;   ///< the kernels that were not cached
+  std::vector<KernelObject> objects;  ///< the kernels that were not cached
   std::array<std::string, kStageCount> text;
   std::vector<StageTime> times;
 };
@@ -60,5 +62,19 @@ std::string compiler_build_id();
 /// What libkiln_compiler.so exports under kCompilerEntry. Exceptions cross: both libraries share one C++ runtime.
 using CompilerEntry = void (*)(const CompileRequest& request, CompileResult& result);
 inline constexpr const char* kCompilerEntry = "kiln_compile";
+
+/// The layouts that cross the door, as one number: libkiln_compiler.so exports its own under kCompilerInterfaceSymbol, and libkiln
+/// compares.
+constexpr std::uint64_t compiler_interface() {
+  std::uint64_t hash = kKernelAbiVersion;
+  for (std::size_t size :
+       {sizeof(CompileRequest), sizeof(CompileResult), sizeof(Plan), sizeof(PlanOutput), sizeof(Launch), sizeof(KernelSpec),
+        sizeof(BodyNode), sizeof(AttrValue), sizeof(Shape), sizeof(std::string), sizeof(std::function<void()>)}) {
+    hash = hash * 1099511628211u + size;
+  }
+  return hash;
+}
+inline constexpr std::uint64_t kCompilerInterface = compiler_interface();
+inline constexpr const char* kCompilerInterfaceSymbol = "kiln_compiler_interface";
 
 }  // namespace kiln::runtime

@@ -1,6 +1,9 @@
 // Executable: a plan with its kernels loaded, ready to run from any thread.
 #pragma once
+#include <kiln/loc.h>
+
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -11,6 +14,8 @@
 #include "runtime/plan.h"
 
 namespace kiln::runtime {
+
+struct KernelObject;
 
 /// The blocked driver of contractions lives above this room; graph/ installs it at start-up.
 /// micro_kernels may be empty (built-in ones); epilogue, if any, runs on each finished tile.
@@ -28,6 +33,9 @@ struct ContractionCall {
 using ContractionDriver = void (*)(const ContractionCall& call);
 void set_contraction_driver(ContractionDriver driver);
 
+/// Gives the user's line of a node of the graph that the plan was made from.
+using NodeLocator = std::function<Loc(std::int32_t node)>;
+
 /// A tensor handed to or got from a run.
 struct Argument {
   Buffer buffer;
@@ -37,17 +45,20 @@ struct Argument {
 /// Immutable and re-entrant: each run takes an arena from a pool.
 class Executable {
  public:
-  /// Looks every kernel up in the process's kernel cache, then on disk, then in `objects`. Throws FileError if one is found nowhere.
-  Executable(Plan plan, std::span<const struct KernelObject> objects);
+  /// Looks every kernel up in the process's kernel cache, then on disk, then in `objects` (which are stored on disk). Throws FileError if
+  /// one is found nowhere.
+  Executable(Plan plan, std::span<const KernelObject> objects);
   ~Executable();
   Executable(const Executable&) = delete;
   Executable& operator=(const Executable&) = delete;
 
-  /// Runs the plan. inputs are in the order of Plan::inputs; a state input whose handle is moved in and unique is updated in place.
-  /// Takes the buffers that it updates out of `inputs`, and only on success: after an exception `inputs` is as it was.
-  /// Returns the plan's outputs: results, then new state values. Throws RuntimeError for an error that a kernel reports (after which no state was written),
-  /// ShapeError if equal_dims differ.
-  std::vector<Argument> run(std::vector<Argument>&& inputs) const;
+  /// Runs the plan. inputs are in the order of Plan::inputs; a state input whose handle is unique is updated in place, and its handle moves
+  /// to the output. outputs are the plan's: results, then new state values. Throws RuntimeError for an error that a kernel reports (the
+  /// plan then has written no state), at the line that `locate` gives, ShapeError if the shapes are not what the plan is for or equal_dims
+  /// differ; inputs then still hold all their handles.
+  void run(std::span<Argument> inputs, std::span<Argument> outputs, const NodeLocator* locate = nullptr) const;
+  /// The same with vectors; after an exception `inputs` is as it was.
+  std::vector<Argument> run(std::vector<Argument>&& inputs, const NodeLocator* locate = nullptr) const;
 
   const Plan& plan() const;
   /// Kernels of this plan that had to be loaded from disk or compiled, not found in memory.

@@ -21,12 +21,12 @@ enum class KernelKind : std::uint8_t {
 
 /// One value of a kernel's body: an input (op "") or a vocabulary op on earlier values. Shapes are indices into the kernel's table of dims.
 struct BodyNode {
-  std::string op;                    ///< vocabulary name; empty for an input
+  std::string op;  ///< vocabulary name; empty for an input
   DType dtype = DType::float32;
-  std::vector<std::int32_t> shape;   ///< dim-table indices, outermost first
+  std::vector<std::int32_t> shape;  ///< dim-table indices, outermost first
   std::vector<std::int32_t> operands;
-  Attrs attrs;                       ///< attributes without Shape values: those are implied by `shape`
-  std::int32_t ordinal = -1;         ///< the op's place in the plan's list of ops, relative to the launch; for fallible ops only
+  Attrs attrs;                ///< attributes without Shape values: those are implied by `shape`
+  std::int32_t ordinal = -1;  ///< the op's place in the plan's list of ops, relative to the launch; for fallible ops only
 };
 
 /// Entry point of every kernel's shared object.
@@ -35,11 +35,11 @@ inline constexpr const char* kKernelEntry = "kiln_kernel";
 struct KernelSpec {
   KernelKind kind = KernelKind::loop;
   Numerics numerics = Numerics::standard;
-  std::vector<BodyNode> body;            ///< the inputs first, then ops in order
+  std::vector<BodyNode> body;  ///< the inputs first, then ops in order
   std::int32_t num_inputs = 0;
-  std::vector<std::int32_t> outputs;     ///< body nodes written, in the order of the output arguments
-  std::int32_t root = -1;                ///< reduce, scatter: the node that is not elementwise
-  std::int32_t num_dims = 0;             ///< length of the table of run-time lengths
+  std::vector<std::int32_t> outputs;  ///< body nodes written, in the order of the output arguments
+  std::int32_t root = -1;             ///< reduce, scatter: the node that is not elementwise
+  std::int32_t num_dims = 0;          ///< length of the table of run-time lengths
   /// (dim index, value): lengths known when compiling that the emitter may rely on; all others are run-time values.
   std::vector<std::pair<std::int32_t, std::int64_t>> constant_dims;
   /// (output, input) pairs that may be the same memory (same-index access only); all other outputs overlap nothing.

@@ -39,14 +39,16 @@ struct PlanOutput {
   PlanTensor type;
   enum class Source : std::uint8_t { fresh, input, output, constant };
   Source source = Source::fresh;
-  std::int32_t index = 0;        ///< of the input, earlier output or constant whose memory it shares
-  std::int32_t state_input = -1; ///< >= 0: this is the new value of that input (a variable)
-  bool in_place = false;         ///< with state_input, fresh: may be written into that input's memory
+  std::int32_t index = 0;         ///< of the input, earlier output or constant whose memory it shares
+  std::int32_t state_input = -1;  ///< >= 0: this is the new value of that input (a variable)
+  bool in_place = false;          ///< with state_input, fresh: may be written into that input's memory
 };
 
 /// A contraction in terms of DimIds: like kiln::Contraction with every extent, stride and padding an index into Plan::dims.
 struct PlanContraction {
-  struct Loop { DimId extent, lhs_stride, rhs_stride, out_stride; };
+  struct Loop {
+    DimId extent, lhs_stride, rhs_stride, out_stride;
+  };
   struct Window {
     std::int32_t row, depth;
     DimId extent, lhs_stride;
@@ -61,14 +63,16 @@ struct PlanContraction {
 struct Launch {
   enum class Kind : std::uint8_t { kernel, contraction };
   Kind kind = Kind::kernel;
-  std::int32_t kernel = -1;           ///< kernel: index into Plan::kernels. contraction: the epilogue (KernelKind::tile), or -1
-  std::vector<ArgRef> args;           ///< the kernel's inputs, then its outputs. For a contraction's epilogue the product is an input that aliases or precedes them
-  std::vector<DimId> dims;            ///< the kernel's table of dims
-  std::int32_t first_ordinal = 0;     ///< index into Plan::op_locations of the launch's first op
+  std::int32_t kernel = -1;  ///< kernel: index into Plan::kernels. contraction: the epilogue (KernelKind::tile), or -1
+  std::vector<ArgRef>
+      args;  ///< the kernel's inputs, then its outputs. For a contraction's epilogue the product is an input that aliases or precedes them
+  std::vector<DimId> dims;         ///< the kernel's table of dims
+  std::int32_t first_ordinal = 0;  ///< index into Plan::op_nodes of the launch's first op
   // contraction only
   PlanContraction contraction;
   ArgRef lhs, rhs, out;
-  std::vector<std::int32_t> micro_kernels;  ///< indices into Plan::kernels, one for each row count the driver may ask for; empty: the built-in ones
+  std::vector<std::int32_t>
+      micro_kernels;  ///< indices into Plan::kernels, one for each row count the driver may ask for; empty: the built-in ones
 };
 
 struct ArenaSlot {
@@ -79,10 +83,10 @@ struct Plan {
   std::string name;
   std::vector<DimExpr> dims;
   std::vector<PlanTensor> inputs;
-  std::vector<PlanOutput> outputs;    ///< the graph's results, then its state writes
+  std::vector<PlanOutput> outputs;  ///< the graph's results, then its state writes
   std::int32_t num_results = 0;
   std::vector<ArenaSlot> arena;
-  DimId arena_bytes = -1;             ///< -1: none needed
+  DimId arena_bytes = -1;  ///< -1: none needed
   std::vector<Literal> constants;
   std::vector<KernelSpec> kernels;
   std::vector<Launch> launches;
@@ -91,6 +95,8 @@ struct Plan {
   /// (op name, place among the graph's nodes) of each op that survived, for error messages: the current trace maps the node to a line.
   std::vector<std::pair<std::string, std::int32_t>> op_nodes;
 
+  /// Throws FileError if any index is out of range.
+  void check() const;
   std::string serialize() const;
   /// Throws FileError on damaged input: every index is checked.
   static Plan deserialize(std::string_view bytes);
