@@ -24,12 +24,24 @@ inline constexpr std::int64_t kSliceEnd = std::numeric_limits<std::int64_t>::max
 Ints all_axes(int rank);
 /// The axes of `rank` that are not among `axes`.
 Ints other_axes(int rank, const Ints& axes);
+/// The shape without `axes`.
+Shape reduced_shape(const Shape& shape, const Ints& axes);
 /// `axis` counted from the front; ShapeError naming `op` if it is not one of `rank` axes.
 int normalize_axis(std::string_view op, std::int64_t axis, int rank);
 /// The same for several, sorted; ShapeError for a repeated one.
 Ints normalize_axes(std::string_view op, const Ints& axes, int rank);
 /// A rank-0 constant of that type, rounded or truncated to it.
 Literal scalar_literal(DType dtype, double value);
+
+/// Whether a gradient should be computed for that operand.
+template <class V>
+bool wants_gradient(int operand) {
+  if constexpr (requires { V::needs_gradient(operand); }) {
+    return V::needs_gradient(operand);
+  } else {
+    return true;
+  }
+}
 
 template <class V>
 V build(std::string_view op, std::initializer_list<V> operands, Attrs attrs) {

@@ -125,6 +125,12 @@ Ints other_axes(int rank, const Ints& axes) {
   return others;
 }
 
+Shape reduced_shape(const Shape& shape, const Ints& axes) {
+  Shape result;
+  for (std::int64_t axis : other_axes(shape.rank(), axes)) result.push_back(shape[axis]);
+  return result;
+}
+
 int normalize_axis(std::string_view op, std::int64_t axis, int rank) {
   KILN_REQUIRE(axis >= -rank && axis < rank, ShapeError, "{}: axis {} is out of range for a tensor of rank {}; use {} to {}", op, axis,
                rank, -rank, rank - 1);
@@ -200,9 +206,7 @@ TensorType Reduce::infer(std::span<const TensorType> operands, const Attrs& attr
     require_axis("reduce", axes[i], x.shape);
     KILN_REQUIRE(i == 0 || axes[i - 1] < axes[i], ValueError, "reduce: axes must ascend");
   }
-  TensorType result{x.dtype, {}};
-  for (std::int64_t axis : other_axes(x.shape.rank(), axes)) result.shape.push_back(x.shape[axis]);
-  return result;
+  return {x.dtype, reduced_shape(x.shape, axes)};
 }
 
 TensorType ArgReduce::infer(std::span<const TensorType> operands, const Attrs& attrs) {
@@ -212,9 +216,7 @@ TensorType ArgReduce::infer(std::span<const TensorType> operands, const Attrs& a
   std::int64_t axis = attrs.get<std::int64_t>("axis");
   require_axis("arg_reduce", axis, x.shape);
   KILN_REQUIRE(x.shape[axis] != 0, ShapeError, "arg_reduce: axis {} of shape {} is empty: it has no extreme", axis, x.shape.str());
-  TensorType result{DType::int64, {}};
-  for (std::int64_t other : other_axes(x.shape.rank(), {axis})) result.shape.push_back(x.shape[other]);
-  return result;
+  return {DType::int64, reduced_shape(x.shape, {axis})};
 }
 
 TensorType Contract::infer(std::span<const TensorType> operands, const Attrs& attrs) {

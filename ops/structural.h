@@ -47,20 +47,19 @@ struct Reduce {
     // Elements that tie for the extreme share the gradient.
     V hit = equal(x, expand(y, x.shape(), axes));
     V share = g / reduce_sum(cast(hit, x.dtype()), axes);
-    return {where(hit, expand(share, x.shape(), axes), full<V>(x.shape(), x.dtype(), 0))};
+    return {where(hit, expand(share, x.shape(), axes), V(0.0))};
   }
 
   /// Exact also where one element or several are zero.
   template <class V>
   static V product_gradient(const V& g, const V& x, const Ints& axes) {
-    V zero = full<V>(x.shape(), x.dtype(), 0);
-    V is_zero = equal(x, zero);
-    V safe = where(is_zero, full<V>(x.shape(), x.dtype(), 1), x);
+    V is_zero = equal(x, V(0.0));
+    V safe = where(is_zero, V(1.0), x);
     V product = g * reduce(safe, "mul", axes);
     V zeros = expand(reduce_sum(cast(is_zero, x.dtype()), axes), x.shape(), axes);
     V others = expand(product, x.shape(), axes) / safe;
-    V own = where(equal(zeros, zero), others, zero);
-    return where(is_zero, where(equal(zeros, full<V>(x.shape(), x.dtype(), 1)), others, zero), own);
+    V own = where(equal(zeros, V(0.0)), others, V(0.0));
+    return where(is_zero, where(equal(zeros, V(1.0)), others, V(0.0)), own);
   }
 };
 
@@ -84,8 +83,10 @@ struct Contract {
   static std::vector<V> vjp(const V& g, const V& y, std::span<const V> operands, const Attrs& attrs) {
     ContractView view = ContractView::parse(attrs);
     const V &a = operands[0], &b = operands[1];
-    V da = contract(g, b, view.gradient_lhs(a.shape(), b.shape(), y.shape()));
-    V db = contract(a, g, view.gradient_rhs(a.shape(), b.shape(), y.shape()));
+    V da, db;
+    if (wants_gradient<V>(0)) da = contract(g, b, view.gradient_lhs(a.shape(), b.shape(), y.shape()));
+    if (!wants_gradient<V>(1)) return {da, db};
+    db = contract(a, g, view.gradient_rhs(a.shape(), b.shape(), y.shape()));
     Ints backwards;
     for (std::size_t i = 0; i < view.window.size(); ++i) {
       if (view.windows[i].reverse) backwards.push_back(view.label(view.window[i]).rhs);
@@ -281,8 +282,8 @@ struct Pad {
       limit.push_back(((x.shape()[i] - 1) * (interior[i] + 1) + 1).value_or(kSliceEnd));
       if (x.shape()[i] == 0) limit.back() = 0;
     }
-    V zero = scalar<V>(g.dtype(), 0);
-    V dx = slice(pad(g, zero, crop_low, crop_high, none), none, limit, step);
+    V dx = slice(pad(g, scalar<V>(g.dtype(), 0), crop_low, crop_high, none), none, limit, step);
+    if (!wants_gradient<V>(1)) return {dx, V{}};
     V outside = pad(full<V>(x.shape(), g.dtype(), 0), scalar<V>(g.dtype(), 1), low, high, interior);
     return {dx, reduce_sum(g * outside, all_axes(g.shape().rank()))};
   }
