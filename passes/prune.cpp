@@ -1,0 +1,17 @@
+// prune: drops ops whose results nobody reads. Parameters stay: they are the function's signature.
+//
+//   %1 = kiln.map "exp" %0
+//   kiln.return %0               =>   kiln.return %0
+#include "ir/dialect.h"
+#include "passes/passes.h"
+
+namespace kiln::passes {
+
+void prune(mlir::func::FuncOp function, const PassOptions&) {
+  mlir::Block& block = function.getBody().front();
+  for (mlir::Operation& op : llvm::make_early_inc_range(llvm::reverse(block.without_terminator()))) {
+    if (op.use_empty()) op.erase();
+  }
+}
+
+}  // namespace kiln::passes
