@@ -27,7 +27,7 @@ mlir::Value sink_below_map(mlir::Operation* op, mlir::OpBuilder& b) {
     }
     if (!(from == ir::tensor_type(widest.getInput()).shape) || broadcast.getDims() != widest.getDims()) return {};
   }
-  const auto before = llvm::cast<mlir::RankedTensorType>(widest.getInput().getType());
+  auto before = llvm::cast<mlir::RankedTensorType>(widest.getInput().getType());
   llvm::SmallVector<mlir::Value, 3> operands;
   for (const mlir::Value operand : op->getOperands()) {
     const mlir::Value x = operand.getDefiningOp<ir::BroadcastOp>().getInput();

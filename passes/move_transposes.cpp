@@ -85,7 +85,7 @@ mlir::Value sink_below_map(mlir::Operation* op, mlir::OpBuilder& b) {
     ++transposed;
   }
   if (!first || (transposed == 1 && !llvm::all_of(op->getUsers(), absorbs_transposes))) return {};
-  const auto before = llvm::cast<mlir::RankedTensorType>(first.getInput().getType());
+  auto before = llvm::cast<mlir::RankedTensorType>(first.getInput().getType());
   llvm::SmallVector<mlir::Value, 3> operands;
   for (const mlir::Value operand : op->getOperands()) {
     auto transpose = operand.getDefiningOp<ir::TransposeOp>();
