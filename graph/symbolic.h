@@ -7,8 +7,6 @@
 
 namespace kiln::graph {
 
-/// The name of the function that a trace, open or closed, belongs to.
-const char* trace_name(std::uint64_t id);
 /// TraceError: `v` is symbolic and `what` needs its elements.
 [[noreturn]] void fail_not_a_number(const Value& v, std::string_view what);
 /// TraceError: `v` is symbolic and used by `op` where its trace is not open.

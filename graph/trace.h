@@ -3,7 +3,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "graph/graph.h"
@@ -34,8 +37,10 @@ class Trace {
   /// A symbolic argument.
   Value add_argument(std::string name, TensorType type, Loc loc);
   /// The node that stands for `v` here: its own if symbolic, else a constant or capture. TraceError if it belongs to a closed trace.
-  NodeId node_of(const Value& v);
-  Value append(const ops::OpDef& op, std::span<const NodeId> operands, Attrs attrs);
+  /// `user` names the op or entry that wants it, for the error.
+  NodeId node_of(const Value& v, std::string_view user = "");
+  /// Appends an op whose result has that type, under the user's line.
+  Value append(const ops::OpDef& op, std::vector<NodeId> operands, Attrs attrs, TensorType type);
   Value read(const VariablePtr& v);
   void write(const VariablePtr& v, const Value& value);
   /// Symbolic int64[2] random key and the ordinal of a new random op of this trace.
@@ -44,6 +49,13 @@ class Trace {
   std::vector<Value> splice(const Captured& callee, std::span<const Value> arguments);
   /// Ends the trace. `results` are its outputs.
   Captured finish(std::span<const Value> results);
+
+  /// See journal_undo().
+  void journal(std::function<void()> undo);
+  /// A variable that the body made.
+  void note_created(const VariablePtr& v);
+  /// The trace that was open when this one began, or nullptr.
+  Trace* enclosing() const;
 
   /// The innermost trace of this thread, or nullptr when eager.
   static Trace* current();

@@ -53,7 +53,7 @@ class Value {
   Value(I scalar) : Value(weak_integer(static_cast<std::int64_t>(scalar), std::same_as<I, bool>)) {}
   /// An eager tensor over a buffer that holds exactly type's bytes.
   static Value eager(TensorType type, runtime::Buffer buffer);
-  /// An eager tensor of that type with every element equal to `scalar`, converted as a weak scalar is.
+  /// A tensor of that type with every element equal to the weak `scalar`: a constant and a broadcast.
   static Value full(const TensorType& type, const Value& scalar);
   /// apply(ops::op(name), ...): what the templates of ops/ call.
   static Value apply(std::string_view op, std::span<const Value> operands, const Attrs& attrs = {});

@@ -38,6 +38,7 @@ struct Traits {
   bool fallible = false;      ///< may report an error at run time (integer division)
   double identity = 0;        ///< of an associative combiner (use has_identity)
   bool has_identity = false;
+  bool view = false;          ///< the result is the first operand's bytes under another type (reshape)
   bool random = false;        ///< never merged, never folded
   int cost = 1;               ///< rough cycles for one vector, for fusion and grain
 };

@@ -1,0 +1,175 @@
+// apply(): how an op meets its operands, eager or traced.
+#include <array>
+#include <memory>
+
+#include "base/require.h"
+#include "graph/symbolic.h"
+#include "graph/thread_state.h"
+#include "graph/trace.h"
+#include "graph/value.h"
+#include "graph/weak.h"
+#include "ops/build.h"
+
+namespace kiln::graph {
+
+namespace {
+
+/// The dtype that weak operands of this call take, and whether all operands are weak.
+struct WeakTarget {
+  DType dtype = DType::float32;
+  bool all_weak = true;
+};
+
+bool is_condition(const ops::OpDef& op, std::size_t operand) { return op.types == ops::TypeRule::select && operand == 0; }
+
+/// Of several numbers: float64 if one is a float, else int64, or bool if all are; what they are computed in.
+DType common_weak_dtype(const ops::OpDef& op, std::span<const Value> operands) {
+  DType common = DType::boolean;
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    if (is_condition(op, i) || operands[i].dtype() == DType::boolean) continue;
+    if (operands[i].dtype() == DType::float32) {
+      common = DType::float64;
+    } else if (common == DType::boolean) {
+      common = DType::int64;
+    }
+  }
+  if (op.types == ops::TypeRule::floating || op.types == ops::TypeRule::predicate) return DType::float64;
+  return common;
+}
+
+WeakTarget weak_target(const ops::OpDef& op, std::span<const Value> operands) {
+  WeakTarget target;
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    if (operands[i].weak()) continue;
+    target.all_weak = false;
+    if (is_condition(op, i)) continue;
+    target.dtype = operands[i].dtype();
+    return target;
+  }
+  if (target.all_weak) {
+    target.dtype = common_weak_dtype(op, operands);
+    return target;
+  }
+  // where(tensor, 1, 2): the numbers decide among themselves, at the dtype that they show.
+  DType common = common_weak_dtype(op, operands);
+  target.dtype = common == DType::float64 ? DType::float32 : common == DType::int64 ? operands[operands.size() - 1].dtype() : common;
+  return target;
+}
+
+DType operand_dtype(const ops::OpDef& op, std::size_t operand, const WeakTarget& target) {
+  return is_condition(op, operand) ? DType::boolean : target.dtype;
+}
+
+/// An eager result; weak if it comes of numbers alone.
+Value finish_eager(TensorType type, runtime::Buffer buffer, bool all_weak) {
+  if (all_weak && type.dtype != DType::boolean) return weak_from(type.dtype, buffer.data());
+  return Value::eager(std::move(type), std::move(buffer));
+}
+
+/// `scratch` holds a weak operand's element.
+Value run_eager(const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs, std::span<TensorType> types, std::span<ops::View> views,
+                std::span<std::uint64_t> scratch) {
+  bool any_weak = false;
+  for (const Value& v : operands) any_weak |= v.weak();
+  WeakTarget target;
+  target.all_weak = false;
+  if (any_weak) target = weak_target(op, operands);
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    const ValueImpl& body = *operands[i].get();
+    types[i] = body.type;
+    views[i].shape = body.type.shape;
+    if (body.weak) {
+      types[i].dtype = operand_dtype(op, i, target);
+      store_weak(operands[i], types[i].dtype, &scratch[i]);
+      views[i].data = &scratch[i];
+    } else {
+      views[i].data = body.buffer.data();
+    }
+    views[i].dtype = types[i].dtype;
+  }
+  TensorType type = op.infer(op, types, attrs);
+  if (op.traits.view && !operands.empty() && !operands[0].weak()) return Value::eager(std::move(type), operands[0].get()->buffer);
+  runtime::Buffer buffer = runtime::Buffer::allocate(static_cast<std::size_t>(type.shape.count()) * size_of(type.dtype));
+  op.kernel(op, views, {buffer.data(), type.dtype, type.shape}, attrs);
+  return finish_eager(std::move(type), std::move(buffer), target.all_weak && op.kind == ops::OpKind::elementwise);
+}
+
+template <std::size_t N>
+Value run_eager_small(const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs) {
+  std::array<TensorType, N> types;
+  std::array<ops::View, N> views;
+  std::array<std::uint64_t, N> scratch;
+  std::size_t n = operands.size();
+  return run_eager(op, operands, attrs, std::span(types).first(n), std::span(views).first(n), std::span(scratch).first(n));
+}
+
+Value apply_eager(const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs) {
+  for (const Value& v : operands) {
+    if (v.symbolic()) [[unlikely]] fail_leaked(v, op.name);
+  }
+  if (operands.size() <= 1) return run_eager_small<1>(op, operands, attrs);
+  if (operands.size() == 2) return run_eager_small<2>(op, operands, attrs);
+  if (operands.size() <= 4) return run_eager_small<4>(op, operands, attrs);
+  std::vector<TensorType> types(operands.size());
+  std::vector<ops::View> views(operands.size());
+  std::vector<std::uint64_t> scratch(operands.size());
+  return run_eager(op, operands, attrs, types, views, scratch);
+}
+
+Value constant_node(const Literal& literal) { return ops::constant<Value>(literal); }
+
+/// Every operand of the result's shape, as a graph wants it: broadcasts are nodes of their own.
+Value broadcast_in_trace(const Value& v, const Shape& shape) {
+  NoTapeScope no_tape;
+  return ops::broadcast_to(v, shape);
+}
+
+Value apply_traced(Trace& trace, const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs) {
+  bool any_weak = false, all_weak = !operands.empty();
+  for (const Value& v : operands) {
+    any_weak |= v.weak();
+    all_weak &= v.weak();
+  }
+  if (all_weak && op.kind == ops::OpKind::elementwise) return apply_eager(op, operands, attrs);
+  WeakTarget target;
+  if (any_weak) target = weak_target(op, operands);
+  std::vector<TensorType> types;
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    types.push_back(operands[i].type());
+    if (operands[i].weak()) types.back().dtype = operand_dtype(op, i, target);
+  }
+  TensorType type = op.infer(op, types, attrs);
+  std::vector<NodeId> nodes;
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    Value v = operands[i].weak() ? constant_node(scalar_literal(operands[i], types[i].dtype)) : operands[i];
+    NodeId node = trace.node_of(v, op.name);
+    if (op.kind == ops::OpKind::elementwise && v.shape() != type.shape) node = trace.node_of(broadcast_in_trace(v, type.shape));
+    nodes.push_back(node);
+  }
+  return trace.append(op, std::move(nodes), attrs, std::move(type));
+}
+
+}  // namespace
+
+Value apply(const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs) {
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    KILN_REQUIRE(operands[i].defined(), ValueError, "{}: operand {} is an undefined tensor; give it a value first", op.name, i);
+  }
+  const ThreadState& state = thread_state;
+  Value result = state.trace == nullptr ? apply_eager(op, operands, attrs) : apply_traced(*state.trace, op, operands, attrs);
+  if (state.tapes != nullptr) log_op(op, operands, attrs, result);
+  return result;
+}
+
+Value Value::apply(std::string_view op, std::span<const Value> operands, const Attrs& attrs) {
+  return graph::apply(ops::op(op), operands, attrs);
+}
+
+Value Value::full(const TensorType& type, const Value& scalar) {
+  Value element = constant_node(scalar_literal(scalar, type.dtype));
+  return ops::broadcast(element, type.shape, {});
+}
+
+bool Value::needs_gradient(int operand) { return (thread_state.needed_operands >> (operand < 31 ? operand : 31) & 1u) != 0; }
+
+}  // namespace kiln::graph
