@@ -67,8 +67,8 @@ Value finish_eager(TensorType type, runtime::Buffer buffer, bool all_weak) {
 }
 
 /// `scratch` holds a weak operand's element.
-Value run_eager(const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs, std::span<TensorType> types, std::span<ops::View> views,
-                std::span<std::uint64_t> scratch) {
+Value run_eager(const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs, std::span<TensorType> types,
+                std::span<ops::View> views, std::span<std::uint64_t> scratch) {
   bool any_weak = false;
   for (const Value& v : operands) any_weak |= v.weak();
   WeakTarget target;
@@ -105,7 +105,8 @@ Value run_eager_small(const ops::OpDef& op, std::span<const Value> operands, con
 
 Value apply_eager(const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs) {
   for (const Value& v : operands) {
-    if (v.symbolic()) [[unlikely]] fail_leaked(v, op.name);
+    if (v.symbolic()) [[unlikely]]
+      fail_leaked(v, op.name);
   }
   if (operands.size() <= 1) return run_eager_small<1>(op, operands, attrs);
   if (operands.size() == 2) return run_eager_small<2>(op, operands, attrs);

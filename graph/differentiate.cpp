@@ -24,7 +24,8 @@ std::vector<Value> elementwise_vjp(const Value& g, const Value& y, std::span<con
 }
 
 template <class Op>
-concept HasStructuralVjp = requires(const Value& v, std::span<const Value> operands, const Attrs& attrs) { Op::template vjp<Value>(v, v, operands, attrs); };
+concept HasStructuralVjp =
+    requires(const Value& v, std::span<const Value> operands, const Attrs& attrs) { Op::template vjp<Value>(v, v, operands, attrs); };
 
 /// Indexed by op; absent where the op has no gradient.
 const std::unordered_map<const ops::OpDef*, Vjp>& vjp_table() {

@@ -167,8 +167,8 @@ void Graph::verify() const {
   }
   for (NodeId result : results_) KILN_ASSERT(valid(result), "{}: result %{} does not exist", name_, result);
   for (const StateWrite& write : state_writes_) {
-    KILN_ASSERT(write.parameter >= 0 && write.parameter < num_parameters() && valid(write.value), "{}: a write of %{} to parameter {}", name_,
-                write.value, write.parameter);
+    KILN_ASSERT(write.parameter >= 0 && write.parameter < num_parameters() && valid(write.value), "{}: a write of %{} to parameter {}",
+                name_, write.value, write.parameter);
     KILN_ASSERT(node(write.parameter).type == node(write.value).type, "{}: %{} of type {} is written to parameter {} of type {}", name_,
                 write.value, node(write.value).type.str(), write.parameter, node(write.parameter).type.str());
   }

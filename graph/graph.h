@@ -38,8 +38,8 @@ enum class ParameterKind : std::uint8_t {
 /// The parameters are the graph's first nodes, in order.
 struct Parameter {
   ParameterKind kind = ParameterKind::argument;
-  std::string name;        ///< "x", "fc1/kernel"; for people only, not part of the hash
-  std::uint64_t id = 0;    ///< the variable's id; not part of the hash
+  std::string name;      ///< "x", "fc1/kernel"; for people only, not part of the hash
+  std::uint64_t id = 0;  ///< the variable's id; not part of the hash
 };
 
 /// "After the run, parameter `parameter` holds the value of node `value`."

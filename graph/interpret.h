@@ -1,4 +1,5 @@
-// Runs a graph node by node: the oracle of the compiler's tests, the constant folder, and the way a compiled call is differentiated from outside.
+// Runs a graph node by node: the oracle of the compiler's tests, the constant folder, and the way a compiled call is differentiated from
+// outside.
 #pragma once
 #include <span>
 #include <vector>

@@ -57,8 +57,8 @@ DimBinding bind_dims(const Graph& graph, std::span<const Value> parameters) {
       if (d == got.shape[axis]) continue;
       bool symbol = d.op() == Dim::Op::symbol;
       Dim bound = symbol ? binding.emplace(d.symbol_name(), got.shape[axis]).first->second : d;
-      KILN_REQUIRE(bound == got.shape[axis] || d.op() > Dim::Op::symbol, ShapeError, "{}: {} is {}, not {}{}", graph.name(), describe(graph, i),
-                   want.str(), got.str(), symbol ? fmt::format(", and {} is {} already", d.str(), bound.str()) : "");
+      KILN_REQUIRE(bound == got.shape[axis] || d.op() > Dim::Op::symbol, ShapeError, "{}: {} is {}, not {}{}", graph.name(),
+                   describe(graph, i), want.str(), got.str(), symbol ? fmt::format(", and {} is {} already", d.str(), bound.str()) : "");
     }
   }
   return binding;
@@ -66,15 +66,20 @@ DimBinding bind_dims(const Graph& graph, std::span<const Value> parameters) {
 
 Dim substitute(Dim d, const DimBinding& binding) {
   switch (d.op()) {
-    case Dim::Op::constant: return d;
+    case Dim::Op::constant:
+      return d;
     case Dim::Op::symbol: {
       auto found = binding.find(d.symbol_name());
       return found != binding.end() ? found->second : d;
     }
-    case Dim::Op::add: return substitute(d.lhs(), binding) + substitute(d.rhs(), binding);
-    case Dim::Op::mul: return substitute(d.lhs(), binding) * substitute(d.rhs(), binding);
-    case Dim::Op::floordiv: return floordiv(substitute(d.lhs(), binding), substitute(d.rhs(), binding));
-    case Dim::Op::max: break;
+    case Dim::Op::add:
+      return substitute(d.lhs(), binding) + substitute(d.rhs(), binding);
+    case Dim::Op::mul:
+      return substitute(d.lhs(), binding) * substitute(d.rhs(), binding);
+    case Dim::Op::floordiv:
+      return floordiv(substitute(d.lhs(), binding), substitute(d.rhs(), binding));
+    case Dim::Op::max:
+      break;
   }
   return max(substitute(d.lhs(), binding), substitute(d.rhs(), binding));
 }

@@ -23,9 +23,9 @@ class Tape {
   void stop();
   bool stopped() const;
 
-  /// d(sum of target)/d(source) for each source, times `seed` if given (else ones). Undefined Value where the target does not depend on the source.
-  /// Emits under the forward ops' lines; live tapes log the gradient ops, this one too unless stopped, so that gradients of gradients work.
-  /// With `release` the tape is stopped first and its log freed as the walk goes; a later gradient() throws StateError.
+  /// d(sum of target)/d(source) for each source, times `seed` if given (else ones). Undefined Value where the target does not depend on the
+  /// source. Emits under the forward ops' lines; live tapes log the gradient ops, this one too unless stopped, so that gradients of
+  /// gradients work. With `release` the tape is stopped first and its log freed as the walk goes; a later gradient() throws StateError.
   /// Throws ShapeError or DTypeError if the seed does not fit the target, ValueError if it meets an op without a gradient.
   std::vector<Value> gradient(const Value& target, std::span<const Value> sources, const Value& seed = {}, bool release = false);
   /// The Value under which this tape first saw the variable (its gradient counts every read); undefined if it did not.

@@ -25,14 +25,14 @@ struct Tape::Impl {
   std::uint64_t trace = 0;  ///< logs only ops of the trace in which it was made (0: eager)
   bool stopped = false;
   bool used_up = false;
-  Impl* next = nullptr;     ///< older live tape of this thread
+  Impl* next = nullptr;  ///< older live tape of this thread
 
   PointerMap ids;
   std::int32_t num_ids = 0;
   std::vector<Value> watched;  ///< kept alive, so that no other value takes their identity
   std::vector<LogEntry> entries;
   std::vector<Value> operands;
-  std::vector<std::int32_t> operand_ids;  ///< -1: not watched
+  std::vector<std::int32_t> operand_ids;                            ///< -1: not watched
   std::unordered_map<std::uint64_t, std::vector<Value>> variables;  ///< every value under which a variable was read
 
   std::int32_t id_of(const Value& v) const { return v.get()->maybe_watched.load(std::memory_order_relaxed) ? ids.find(v.get()) : -1; }

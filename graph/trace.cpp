@@ -29,7 +29,7 @@ struct ParameterRecord {
 
 struct VariableRecord {
   std::size_t parameter = 0;
-  Value current;         ///< the parameter, or the last value written
+  Value current;  ///< the parameter, or the last value written
   bool written = false;
 };
 
@@ -69,10 +69,10 @@ std::string made_at(const Value& v) {
 struct Trace::Impl {
   std::string name;
   std::uint64_t id = 0;
-  Trace* parent = nullptr;       ///< the trace that was current, restored at the end
+  Trace* parent = nullptr;  ///< the trace that was current, restored at the end
   Trace* parent_open = nullptr;
   bool finished = false;
-  std::vector<Node> nodes;       ///< parameters have no op
+  std::vector<Node> nodes;  ///< parameters have no op
   std::vector<ParameterRecord> parameters;
   std::unordered_map<std::uint64_t, VariableRecord> variables;
   std::vector<std::uint64_t> writes;  ///< variable ids, in the order of their first write
@@ -218,9 +218,15 @@ std::vector<Value> Trace::splice(const Captured& callee, std::span<const Value> 
         KILN_ASSERT(next_argument < arguments.size(), "{} takes more than {} arguments", graph.name(), arguments.size());
         parameters.push_back(arguments[next_argument++]);
         break;
-      case ParameterKind::variable: parameters.push_back(read_variable(callee.variables[i])); break;
-      case ParameterKind::capture: parameters.push_back(callee.captures[i]); break;
-      case ParameterKind::random: parameters.push_back(random_stream().first); break;
+      case ParameterKind::variable:
+        parameters.push_back(read_variable(callee.variables[i]));
+        break;
+      case ParameterKind::capture:
+        parameters.push_back(callee.captures[i]);
+        break;
+      case ParameterKind::random:
+        parameters.push_back(random_stream().first);
+        break;
     }
   }
   impl_->random_streams = first_stream + callee.random_streams;
@@ -305,10 +311,11 @@ void Trace::journal(std::function<void()> undo) { impl_->journal.push_back(std::
 void Trace::note_created(const VariablePtr& v) { impl_->created.push_back(v); }
 
 void fail_not_a_number(const Value& v, std::string_view what) {
-  throw TraceError(fmt::format("{} inside \"{}\" is not possible: while the function is traced, the tensor made{} has a type but no elements. "
-                               "Compute with it, return it, or read it outside the function",
-                               what, trace_names().find(v.get()->trace), made_at(v)),
-                   user_location());
+  throw TraceError(
+      fmt::format("{} inside \"{}\" is not possible: while the function is traced, the tensor made{} has a type but no elements. "
+                  "Compute with it, return it, or read it outside the function",
+                  what, trace_names().find(v.get()->trace), made_at(v)),
+      user_location());
 }
 
 void fail_leaked(const Value& v, std::string_view op) {

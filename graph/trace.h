@@ -25,7 +25,8 @@ struct Captured {
 };
 
 /// While alive, ops of this thread append to its graph. Scopes nest (a compiled function called while tracing splices its graph instead).
-/// Capturing: eager operands up to 1 KB become constants, larger ones captured inputs (once each); variables become parameters at first use.
+/// Capturing: eager operands up to 1 KB become constants, larger ones captured inputs (once each); variables become parameters at first
+/// use.
 class Trace {
  public:
   explicit Trace(std::string name);
@@ -45,7 +46,8 @@ class Trace {
   void write(const VariablePtr& v, const Value& value);
   /// Symbolic int64[2] random key and the ordinal of a new random op of this trace.
   std::pair<Value, std::int64_t> random_stream();
-  /// Copies a captured graph into this one: arguments bound to `arguments`, its variables and captures merged with ours; returns its results.
+  /// Copies a captured graph into this one: arguments bound to `arguments`, its variables and captures merged with ours; returns its
+  /// results.
   std::vector<Value> splice(const Captured& callee, std::span<const Value> arguments);
   /// Ends the trace. `results` are its outputs.
   Captured finish(std::span<const Value> results);
@@ -80,8 +82,8 @@ class EagerScope {
 /// Id of the innermost trace, or 0 when eager.
 std::uint64_t current_trace_id();
 
-/// An undo action for what tracing changes outside its graph (layers built, children named): runs in reverse order if the trace is abandoned.
-/// Does nothing when eager.
+/// An undo action for what tracing changes outside its graph (layers built, children named): runs in reverse order if the trace is
+/// abandoned. Does nothing when eager.
 void journal_undo(std::function<void()> undo);
 
 }  // namespace kiln::graph

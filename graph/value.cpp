@@ -62,10 +62,14 @@ void store(double x, T* out) {
 
 bool fits(std::int64_t x, DType dtype) {
   switch (dtype) {
-    case DType::uint8: return x >= 0 && x <= 255;
-    case DType::int8: return x >= -128 && x <= 127;
-    case DType::int32: return x >= std::numeric_limits<std::int32_t>::min() && x <= std::numeric_limits<std::int32_t>::max();
-    default: return true;
+    case DType::uint8:
+      return x >= 0 && x <= 255;
+    case DType::int8:
+      return x >= -128 && x <= 127;
+    case DType::int32:
+      return x >= std::numeric_limits<std::int32_t>::min() && x <= std::numeric_limits<std::int32_t>::max();
+    default:
+      return true;
   }
 }
 
@@ -121,8 +125,8 @@ runtime::Buffer Value::buffer() const {
 void store_weak(const Value& v, DType dtype, void* out) {
   const ValueImpl& body = *v.get();
   if (body.type.dtype == DType::float32) {
-    KILN_REQUIRE(is_floating(dtype), DTypeError, "the number {} does not mix with a tensor of dtype {}; convert one of them with cast()", body.scalar,
-                 name(dtype));
+    KILN_REQUIRE(is_floating(dtype), DTypeError, "the number {} does not mix with a tensor of dtype {}; convert one of them with cast()",
+                 body.scalar, name(dtype));
     visit_dtype(dtype, [&]<class T>(std::type_identity<T>) { store(body.scalar, static_cast<T*>(out)); });
     return;
   }
@@ -132,8 +136,8 @@ void store_weak(const Value& v, DType dtype, void* out) {
   }
   KILN_REQUIRE(dtype != DType::boolean || body.type.dtype == DType::boolean, DTypeError,
                "the number {} does not mix with a tensor of dtype bool; convert the tensor with cast()", body.integer);
-  KILN_REQUIRE(fits(body.integer, dtype), ValueError, "the number {} does not fit into dtype {}; convert the tensor with cast()", body.integer,
-               name(dtype));
+  KILN_REQUIRE(fits(body.integer, dtype), ValueError, "the number {} does not fit into dtype {}; convert the tensor with cast()",
+               body.integer, name(dtype));
   if (dtype == DType::boolean) {
     *static_cast<bool*>(out) = body.integer != 0;
     return;

@@ -83,7 +83,8 @@ class Value {
 
 /// `v` itself, or a weak scalar as an eager rank-0 tensor of its default dtype.
 Value strong(const Value& v);
-/// A weak scalar as an eager rank-0 tensor of that dtype. DTypeError for a weak float that would become an integer, ValueError if the number does not fit.
+/// A weak scalar as an eager rank-0 tensor of that dtype. DTypeError for a weak float that would become an integer, ValueError if the
+/// number does not fit.
 Value strong(const Value& v, DType dtype);
 /// Another identity for the same contents: tapes tell them apart.
 Value alias(const Value& v);
@@ -92,9 +93,9 @@ Literal literal_of(const Value& v);
 /// The eager tensor that a literal describes.
 Value value_of(const Literal& literal);
 
-/// The one way to apply an op. Broadcasts and converts weak scalars for elementwise ops (weak against float32 is float32, against int32 int32);
-/// runs the eager kernel, or appends to the current trace; logs on the tapes that watch an operand. Ops on weak scalars alone give weak scalars.
-/// Throws what the op's infer throws, and TraceError for a symbolic operand of a closed trace.
+/// The one way to apply an op. Broadcasts and converts weak scalars for elementwise ops (weak against float32 is float32, against int32
+/// int32); runs the eager kernel, or appends to the current trace; logs on the tapes that watch an operand. Ops on weak scalars alone give
+/// weak scalars. Throws what the op's infer throws, and TraceError for a symbolic operand of a closed trace.
 Value apply(const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs = {});
 /// The same while nothing is logged: `operands` are tied to `result` on the tapes that watch one of them.
 void log_op(const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs, const Value& result);

@@ -48,7 +48,8 @@ void assign_variable(const VariablePtr& v, const Value& value) {
   Value exact = value.weak() ? strong(value, v->type.dtype) : value;
   KILN_REQUIRE(exact.dtype() == v->type.dtype, DTypeError, "assign to {}: it holds {}, not {}; convert the value with cast()", quoted(*v),
                v->type.str(), exact.type().str());
-  KILN_REQUIRE(exact.shape() == v->type.shape, ShapeError, "assign to {}: it holds {}, not {}", quoted(*v), v->type.str(), exact.type().str());
+  KILN_REQUIRE(exact.shape() == v->type.shape, ShapeError, "assign to {}: it holds {}, not {}", quoted(*v), v->type.str(),
+               exact.type().str());
   if (Trace* trace = Trace::current(); trace != nullptr) {
     trace->write(v, exact);
     return;

@@ -16,8 +16,8 @@ struct VariableState {
   std::string name;      ///< "fc1/kernel"
   bool trainable = true;
   TensorType type;
-  std::mutex word;       ///< held while a launch owns the buffer; launches lock several in id order
-  Value value;           ///< eager; guarded by word
+  std::mutex word;  ///< held while a launch owns the buffer; launches lock several in id order
+  Value value;      ///< eager; guarded by word
 };
 
 using VariablePtr = std::shared_ptr<VariableState>;
@@ -25,7 +25,8 @@ using VariablePtr = std::shared_ptr<VariableState>;
 /// A new variable with the given eager initial value.
 VariablePtr make_variable(Value initial, std::string name, bool trainable);
 
-/// The current value: the buffer when eager; while tracing, the parameter or the last traced assignment. Watched by active tapes if trainable.
+/// The current value: the buffer when eager; while tracing, the parameter or the last traced assignment. Watched by active tapes if
+/// trainable.
 Value read_variable(const VariablePtr& v);
 /// Replaces the value. Throws ShapeError or DTypeError if the type differs. While tracing, a state write.
 void assign_variable(const VariablePtr& v, const Value& value);

@@ -169,6 +169,7 @@ struct Reshape {
   static constexpr std::string_view name = "reshape";
   static constexpr std::string_view doc = "The elements of x in row-major order under another shape.";
   static constexpr int arity = 1;
+  static constexpr Traits traits = {.view = true};
   KILN_STRUCTURAL_OP;
 
   template <class V>
