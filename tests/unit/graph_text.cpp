@@ -44,9 +44,15 @@ TEST_CASE("the hash ignores names and lines and nothing else") {
   CHECK(build({.name = "other"})->hash() == base);
   CHECK(build({.argument = "input"})->hash() == base);
   CHECK(build({.line = 99})->hash() == base);
-  std::vector<Variation> different = {
-      {.dtype = DType::float64}, {.rows = 5}, {.factor = 3}, {.factor = -2}, {.axis = 1}, {.swapped = true}, {.extra_result = true}, {.write = true},
-      {.rows = Dim::symbol("n")}};
+  std::vector<Variation> different = {{.dtype = DType::float64},
+                                      {.rows = 5},
+                                      {.factor = 3},
+                                      {.factor = -2},
+                                      {.axis = 1},
+                                      {.swapped = true},
+                                      {.extra_result = true},
+                                      {.write = true},
+                                      {.rows = Dim::symbol("n")}};
   for (std::size_t i = 0; i < different.size(); ++i) {
     INFO(i);
     CHECK(build(different[i])->hash() != base);
@@ -65,13 +71,15 @@ TEST_CASE("text with lines, attributes and writes") {
   assign_variable(w, read_variable(w) - y);
   const Value results[] = {y};
   Captured captured = trace.finish(results);
-  CHECK(captured.graph->text() ==
-        "func.func @step(%0: tensor<?x3xf32, \"batch, 3\"> {kiln.kind = \"argument\", kiln.name = \"x\"} loc(\"user.cpp\":3:0), "
-        "%1: tensor<3xf32> {kiln.kind = \"variable\", kiln.name = \"fc/kernel\"} loc(\"user.cpp\":4:0)) -> (tensor<3xf32>, tensor<3xf32>) {\n"
-        "  %2 = kiln.reduce %0 {axes = array<i64: 0>, kind = \"add\"} : (tensor<?x3xf32, \"batch, 3\">) -> tensor<3xf32> loc(\"user.cpp\":4:0)\n"
-        "  %3 = kiln.map \"sub\" %1, %2 : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32> loc(\"user.cpp\":4:0)\n"
-        "  kiln.return %2, %3 {writes = array<i64: 1>} : tensor<3xf32>, tensor<3xf32>\n"
-        "}\n");
+  CHECK(
+      captured.graph->text() ==
+      "func.func @step(%0: tensor<?x3xf32, \"batch, 3\"> {kiln.kind = \"argument\", kiln.name = \"x\"} loc(\"user.cpp\":3:0), "
+      "%1: tensor<3xf32> {kiln.kind = \"variable\", kiln.name = \"fc/kernel\"} loc(\"user.cpp\":4:0)) -> (tensor<3xf32>, tensor<3xf32>) {\n"
+      "  %2 = kiln.reduce %0 {axes = array<i64: 0>, kind = \"add\"} : (tensor<?x3xf32, \"batch, 3\">) -> tensor<3xf32> "
+      "loc(\"user.cpp\":4:0)\n"
+      "  %3 = kiln.map \"sub\" %1, %2 : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32> loc(\"user.cpp\":4:0)\n"
+      "  kiln.return %2, %3 {writes = array<i64: 1>} : tensor<3xf32>, tensor<3xf32>\n"
+      "}\n");
   CHECK(captured.graph->text(false).find("loc(") == std::string::npos);
 }
 

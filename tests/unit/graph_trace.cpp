@@ -31,10 +31,18 @@ std::vector<Value> run(const Captured& captured, std::vector<Value> arguments) {
   std::size_t next = 0;
   for (std::size_t i = 0; i < captured.graph->parameters().size(); ++i) {
     switch (captured.graph->parameters()[i].kind) {
-      case ParameterKind::argument: bound.push_back(arguments[next++]); break;
-      case ParameterKind::variable: bound.push_back(read_variable(captured.variables[i])); break;
-      case ParameterKind::capture: bound.push_back(captured.captures[i]); break;
-      case ParameterKind::random: bound.push_back(key_value(reserve_streams(captured.random_streams))); break;
+      case ParameterKind::argument:
+        bound.push_back(arguments[next++]);
+        break;
+      case ParameterKind::variable:
+        bound.push_back(read_variable(captured.variables[i]));
+        break;
+      case ParameterKind::capture:
+        bound.push_back(captured.captures[i]);
+        break;
+      case ParameterKind::random:
+        bound.push_back(key_value(reserve_streams(captured.random_streams)));
+        break;
     }
   }
   return interpret(*captured.graph, bound);
@@ -131,8 +139,9 @@ TEST_CASE("a leaked symbolic tensor says where it came from") {
   }
   LocationScope line({"user.cpp", 9});
   std::string message = message_of([&] { leaked * 2.0; });
-  CHECK(message.find("mul: the tensor made at user.cpp:5 while tracing \"train_step\" was used after the trace ended, when it has no value; "
-                     "return it from the function, or keep it in a Variable") != std::string::npos);
+  CHECK(
+      message.find("mul: the tensor made at user.cpp:5 while tracing \"train_step\" was used after the trace ended, when it has no value; "
+                   "return it from the function, or keep it in a Variable") != std::string::npos);
   CHECK(message.find("user.cpp:9") != std::string::npos);
   Trace other("other");
   CHECK_THROWS_AS(leaked * 2.0, TraceError);
