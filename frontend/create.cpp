@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "frontend/access.h"
+#include "graph/trace.h"
 #include "ops/build.h"
 
 namespace kiln {
@@ -15,7 +16,6 @@ using graph::Value;
 
 namespace {
 
-/// Runs where the caller's values are numbers even while tracing: what it makes becomes a constant or a capture there.
 Value eager_copy(const void* data, TensorType type) {
   std::size_t bytes = static_cast<std::size_t>(type.shape.count()) * size_of(type.dtype);
   runtime::Buffer buffer = runtime::Buffer::allocate(bytes);
@@ -36,8 +36,8 @@ Tensor from_memory(const void* data, DType from, std::size_t count, const Shape&
   LocationScope scope(where);
   KILN_REQUIRE(shape.is_static() && shape.count() == static_cast<std::int64_t>(count), ShapeError, "tensor: {} elements do not fill shape {}", count,
                shape.str());
-  Value v = eager_copy(data, {from, shape});
-  return from == to ? Access::tensor(v) : cast(Access::tensor(v), to);
+  graph::EagerScope eager;  // while tracing too: it is a constant there
+  return Access::tensor(ops::cast(eager_copy(data, {from, shape}), to));
 }
 
 void fail_ragged(Loc where) { throw ShapeError("tensor: the inner braces differ in length", where); }
