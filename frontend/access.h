@@ -26,7 +26,8 @@ struct Access {
 
   /// The state of a defined variable; StateError if undefined.
   static const graph::VariablePtr& state(const Variable& v) {
-    KILN_REQUIRE(v.state_ != nullptr, StateError, "an undefined Variable was used; give it an initial value first, and test with defined()");
+    KILN_REQUIRE(v.state_ != nullptr, StateError,
+                 "an undefined Variable was used; give it an initial value first, and test with defined()");
     return v.state_;
   }
 };

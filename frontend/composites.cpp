@@ -17,7 +17,8 @@ namespace {
 /// A floating-point operand of `op`.
 Value floating(std::string_view op, const Arg& x) {
   Value v = graph::strong(Access::value(x));
-  KILN_REQUIRE(is_floating(v.dtype()), DTypeError, "{}: the tensor must be floating-point, got {}; convert it with cast()", op, v.type().str());
+  KILN_REQUIRE(is_floating(v.dtype()), DTypeError, "{}: the tensor must be floating-point, got {}; convert it with cast()", op,
+               v.type().str());
   return v;
 }
 

@@ -12,14 +12,15 @@ using graph::Value;
 namespace {
 
 void require_one_dtype(std::string_view op, const Value& a, const Value& b) {
-  KILN_REQUIRE(a.dtype() == b.dtype(), DTypeError, "{}: operands are {} and {}; convert one of them with cast()", op, a.type().str(), b.type().str());
+  KILN_REQUIRE(a.dtype() == b.dtype(), DTypeError, "{}: operands are {} and {}; convert one of them with cast()", op, a.type().str(),
+               b.type().str());
 }
 
 ops::Pool2DAttrs pool_attrs(std::string_view op, nn::Size2 size, const PoolOptions& options) {
   nn::Size2 strides = options.strides.value_or(size);
-  KILN_REQUIRE(size.h >= 1 && size.w >= 1 && strides.h >= 1 && strides.w >= 1, ValueError, "{}: window {}x{} and strides {}x{} must be at least 1",
-               op, size.h, size.w, strides.h, strides.w);
-  return {{size.h, size.w}, {strides.h, strides.w}, options.padding == nn::Same};
+  KILN_REQUIRE(size.height >= 1 && size.width >= 1 && strides.height >= 1 && strides.width >= 1, ValueError,
+               "{}: window {}x{} and strides {}x{} must be at least 1", op, size.height, size.width, strides.height, strides.width);
+  return {{size.height, size.width}, {strides.height, strides.width}, options.padding == nn::Same};
 }
 
 }  // namespace
@@ -40,14 +41,15 @@ Tensor einsum(std::string_view equation, const Arg& a, const Arg& b) {
 
 Tensor conv2d(const Arg& x, const Arg& filters, ConvOptions options) {
   LocationScope scope(filters.loc());
-  KILN_REQUIRE(options.groups >= 1 && options.strides.h >= 1 && options.strides.w >= 1 && options.dilation.h >= 1 && options.dilation.w >= 1,
+  KILN_REQUIRE(options.groups >= 1 && options.strides.height >= 1 && options.strides.width >= 1 && options.dilation.height >= 1 &&
+                   options.dilation.width >= 1,
                ValueError, "conv2d: groups, strides and dilation must be at least 1");
   Value images = Access::value(x), taps = Access::value(filters);
   require_one_dtype("conv2d", images, taps);
   return Access::tensor(ops::conv2d(images, taps,
-                                    {{options.strides.h, options.strides.w},
+                                    {{options.strides.height, options.strides.width},
                                      options.padding == nn::Same,
-                                     {options.dilation.h, options.dilation.w},
+                                     {options.dilation.height, options.dilation.width},
                                      options.groups}));
 }
 

@@ -34,8 +34,8 @@ namespace detail {
 
 Tensor from_memory(const void* data, DType from, std::size_t count, const Shape& shape, DType to, Loc where) {
   LocationScope scope(where);
-  KILN_REQUIRE(shape.is_static() && shape.count() == static_cast<std::int64_t>(count), ShapeError, "tensor: {} elements do not fill shape {}", count,
-               shape.str());
+  KILN_REQUIRE(shape.is_static() && shape.count() == static_cast<std::int64_t>(count), ShapeError,
+               "tensor: {} elements do not fill shape {}", count, shape.str());
   graph::EagerScope eager;  // while tracing too: it is a constant there
   return Access::tensor(ops::cast(eager_copy(data, {from, shape}), to));
 }

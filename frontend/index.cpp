@@ -19,9 +19,9 @@ namespace {
 /// An index resolved against a shape: a slice of each axis, then at most one gather, then a reshape.
 struct Selection {
   Ints start, limit, step;
-  Shape sliced;                ///< after the slice
-  Shape result;                ///< without the integer axes, with the new ones; the gathered axis still whole
-  int gathered_axis = -1;      ///< in `result`
+  Shape sliced;            ///< after the slice
+  Shape result;            ///< without the integer axes, with the new ones; the gathered axis still whole
+  int gathered_axis = -1;  ///< in `result`
   Tensor indices;
 };
 
@@ -38,8 +38,10 @@ std::vector<Index> expand_ellipsis(const std::vector<Index>& list, int rank) {
   KILN_REQUIRE(ellipses <= 1, ShapeError, "index: more than one ellipsis");
   std::vector<Index> out;
   for (const Index& i : list) {
-    if (i.kind == Index::Kind::ellipsis) out.insert(out.end(), static_cast<std::size_t>(rank - used), Index(Slice{}));
-    else out.push_back(i);
+    if (i.kind == Index::Kind::ellipsis)
+      out.insert(out.end(), static_cast<std::size_t>(rank - used), Index(Slice{}));
+    else
+      out.push_back(i);
   }
   if (ellipses == 0) out.insert(out.end(), static_cast<std::size_t>(rank - used), Index(Slice{}));
   return out;
@@ -98,7 +100,8 @@ Selection select(const detail::Indices& indices, const Shape& shape) {
         ++axis;
         break;
       case Index::Kind::tensor:
-        KILN_REQUIRE(is_integer(index.tensor.dtype()), DTypeError, "index: a tensor index must hold integers, got {}", name(index.tensor.dtype()));
+        KILN_REQUIRE(is_integer(index.tensor.dtype()), DTypeError, "index: a tensor index must hold integers, got {}",
+                     name(index.tensor.dtype()));
         KILN_REQUIRE(s.gathered_axis < 0, ValueError, "index: only one tensor among the indices is supported; use gather() twice");
         s.gathered_axis = s.result.rank();
         s.indices = index.tensor;

@@ -55,10 +55,10 @@ Tensor& update(Tensor& a, Tensor result) {
 
 }  // namespace
 
-#define KILN_BINARY_OPERATOR(symbol, op_name)              \
-  Tensor operator symbol(const Arg& a, const Arg& b) {     \
-    static const ops::OpDef& op = ops::op(op_name);        \
-    return detail::apply_elementwise(op, {&a, &b});        \
+#define KILN_BINARY_OPERATOR(symbol, op_name)          \
+  Tensor operator symbol(const Arg& a, const Arg& b) { \
+    static const ops::OpDef& op = ops::op(op_name);    \
+    return detail::apply_elementwise(op, {&a, &b});    \
   }
 KILN_BINARY_OPERATOR(+, "add")
 KILN_BINARY_OPERATOR(-, "sub")

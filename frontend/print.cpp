@@ -44,8 +44,10 @@ Decimal parse_scientific(const char* begin, const char* end) {
 
 template <class T>
 double widen(T x) {
-  if constexpr (std::is_arithmetic_v<T>) return static_cast<double>(x);
-  else return to_double(x);
+  if constexpr (std::is_arithmetic_v<T>)
+    return static_cast<double>(x);
+  else
+    return to_double(x);
 }
 
 /// The fewest digits that read back as x.
@@ -61,8 +63,10 @@ Decimal shortest(T x) {
       double back = 0;
       std::from_chars(buffer, end.ptr, back);
       T again;
-      if constexpr (std::same_as<T, float16>) again = to_float16(back);
-      else again = to_bfloat16(back);
+      if constexpr (std::same_as<T, float16>)
+        again = to_float16(back);
+      else
+        again = to_bfloat16(back);
       if (again == x || precision == 16) return parse_scientific(buffer, end.ptr);
     }
   }
@@ -104,10 +108,13 @@ Scientific scientific(T x, int fraction) {
     d = parse_scientific(buffer, end.ptr);
   }
   int exponent = d.digits == "0" ? 0 : d.point - 1;
-  return {(d.negative ? "-" : "") + d.digits.substr(0, 1), d.digits.substr(1), fmt::format("{}{:02}", exponent < 0 ? '-' : '+', std::abs(exponent))};
+  return {(d.negative ? "-" : "") + d.digits.substr(0, 1), d.digits.substr(1),
+          fmt::format("{}{:02}", exponent < 0 ? '-' : '+', std::abs(exponent))};
 }
 
-std::string left_pad(const std::string& text, std::size_t width) { return std::string(width > text.size() ? width - text.size() : 0, ' ') + text; }
+std::string left_pad(const std::string& text, std::size_t width) {
+  return std::string(width > text.size() ? width - text.size() : 0, ' ') + text;
+}
 
 /// Formats the numbers of one array alike, as NumPy's FloatingFormat.
 template <class T>
@@ -154,8 +161,10 @@ class FloatFormat {
 
  private:
   static double ratio(double high, double low) {
-    if constexpr (std::same_as<T, double>) return high / low;
-    else return static_cast<float>(high) / static_cast<float>(low);
+    if constexpr (std::same_as<T, double>)
+      return high / low;
+    else
+      return static_cast<float>(high) / static_cast<float>(low);
   }
   void measure(const std::vector<T>& finite) {
     for (T x : finite) {
@@ -298,8 +307,10 @@ std::string array_text(const void* data, const std::vector<std::int64_t>& shape)
   std::vector<T> shown;
   for (std::int64_t at : Layout(shape, {}).shown()) shown.push_back(elements[at]);
   auto with = [&](auto format) { return Layout(shape, [&](std::int64_t at) { return format(elements[at]); }).text(); };
-  if constexpr (std::integral<T>) return with(IntegerFormat<T>(shown));
-  else return with(FloatFormat<T>(shown));
+  if constexpr (std::integral<T>)
+    return with(IntegerFormat<T>(shown));
+  else
+    return with(FloatFormat<T>(shown));
 }
 
 }  // namespace

@@ -7,8 +7,8 @@
 
 namespace kiln::random {
 
-using kiln::detail::Access;
 using graph::Value;
+using kiln::detail::Access;
 
 namespace {
 

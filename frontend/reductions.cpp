@@ -53,7 +53,8 @@ Tensor arg_reduce(std::string_view op, std::string_view kind, const Arg& x, std:
 Tensor reduce_bool(std::string_view op, std::string_view kind, const Arg& x, const Axes& axes, bool keepdims) {
   LocationScope scope(x.loc());
   DType dtype = Access::value(x).dtype();
-  KILN_REQUIRE(dtype == DType::boolean, DTypeError, "{}: the tensor must be bool, got {}; compare it with something first", op, name(dtype));
+  KILN_REQUIRE(dtype == DType::boolean, DTypeError, "{}: the tensor must be bool, got {}; compare it with something first", op,
+               name(dtype));
   return reduce(op, kind, x, axes, keepdims);
 }
 

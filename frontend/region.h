@@ -1,4 +1,5 @@
-// Regions: a trace is one, and Tensor objects of outer regions that it assigns are logged, so that an abandoned trace leaves them as they were.
+// Regions: a trace is one, and Tensor objects of outer regions that it assigns are logged, so that an abandoned trace leaves them as they
+// were.
 #pragma once
 #include <cstdint>
 #include <vector>

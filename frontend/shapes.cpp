@@ -30,7 +30,8 @@ Shape complete(const Shape& wanted, const Shape& from) {
   }
   Dim elements = from.elements();
   if (unknown < 0) return shape;
-  bool fits = !known.is_constant() || (known != 0 && (!elements.is_constant() || static_cast<std::int64_t>(elements) % static_cast<std::int64_t>(known) == 0));
+  bool fits = !known.is_constant() ||
+              (known != 0 && (!elements.is_constant() || static_cast<std::int64_t>(elements) % static_cast<std::int64_t>(known) == 0));
   KILN_REQUIRE(fits, ShapeError, "reshape: {} elements of shape {} do not fit into {}", elements.str(), from.str(), wanted.str());
   shape[unknown] = floordiv(elements, known);
   return shape;
@@ -92,8 +93,8 @@ Tensor transpose(const Arg& x, const Axes& permutation) {
     for (std::int64_t axis : permutation.list()) perm.push_back(ops::normalize_axis("transpose", axis, rank));
     Ints sorted = perm;
     std::sort(sorted.begin(), sorted.end());
-    KILN_REQUIRE(sorted == ops::all_axes(rank), ShapeError, "transpose: [{}] is no permutation of the {} axes of shape {}", fmt::join(perm, ", "), rank,
-                 v.shape().str());
+    KILN_REQUIRE(sorted == ops::all_axes(rank), ShapeError, "transpose: [{}] is no permutation of the {} axes of shape {}",
+                 fmt::join(perm, ", "), rank, v.shape().str());
   }
   return Access::tensor(ops::transpose(v, perm));
 }
@@ -150,7 +151,8 @@ Tensor stack(const std::vector<Tensor>& parts, std::int64_t axis, Loc where) {
   std::vector<Value> values = values_of("stack", parts);
   int at = ops::normalize_axis("stack", axis, values.front().shape().rank() + 1);
   for (Value& v : values) {
-    KILN_REQUIRE(v.shape() == values.front().shape() || at == 0, ShapeError, "stack: shapes {} and {} differ", values.front().shape().str(), v.shape().str());
+    KILN_REQUIRE(v.shape() == values.front().shape() || at == 0, ShapeError, "stack: shapes {} and {} differ", values.front().shape().str(),
+                 v.shape().str());
     v = insert_axis(v, at);
   }
   return Access::tensor(ops::concat(std::span<const Value>(values), at));
@@ -174,15 +176,16 @@ std::vector<Tensor> split(const Arg& x, const std::vector<std::int64_t>& lengths
     KILN_REQUIRE(length >= 0, ShapeError, "split: a part's length is {}", length);
     total += length;
   }
-  KILN_REQUIRE(v.shape()[at] == total, ShapeError, "split: parts of [{}] add up to {}, axis {} has length {}", fmt::join(lengths, ", "), total, at,
-               v.shape()[at].str());
+  KILN_REQUIRE(v.shape()[at] == total, ShapeError, "split: parts of [{}] add up to {}, axis {} has length {}", fmt::join(lengths, ", "),
+               total, at, v.shape()[at].str());
   return split_at(v, lengths, at);
 }
 
 Tensor pad(const Arg& x, const std::vector<PadAmount>& amounts, const Arg& value) {
   LocationScope scope(x.loc());
   Value v = Access::value(x);
-  KILN_REQUIRE(static_cast<int>(amounts.size()) == v.shape().rank(), ShapeError, "pad: {} amounts for a tensor of shape {}", amounts.size(), v.shape().str());
+  KILN_REQUIRE(static_cast<int>(amounts.size()) == v.shape().rank(), ShapeError, "pad: {} amounts for a tensor of shape {}", amounts.size(),
+               v.shape().str());
   Ints low, high;
   for (const PadAmount& a : amounts) {
     low.push_back(a.low);
@@ -208,7 +211,8 @@ Tensor scatter_add(const Arg& x, const Arg& indices, const Arg& updates, std::in
 Tensor tile(const Arg& x, const std::vector<std::int64_t>& counts) {
   LocationScope scope(x.loc());
   Tensor t = x.tensor();
-  KILN_REQUIRE(static_cast<int>(counts.size()) == t.rank(), ShapeError, "tile: {} counts for a tensor of shape {}", counts.size(), t.shape().str());
+  KILN_REQUIRE(static_cast<int>(counts.size()) == t.rank(), ShapeError, "tile: {} counts for a tensor of shape {}", counts.size(),
+               t.shape().str());
   for (std::size_t i = 0; i < counts.size(); ++i) {
     KILN_REQUIRE(counts[i] >= 0, ValueError, "tile: a count is {}", counts[i]);
     if (counts[i] == 1) continue;

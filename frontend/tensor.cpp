@@ -23,8 +23,6 @@ graph::ValueImpl* bool_scalar(bool value) { return graph::strong(graph::Value(va
 
 }  // namespace detail
 
-
-
 namespace {
 
 const graph::ValueImpl& body(const graph::ValueImpl* impl) {
@@ -36,16 +34,18 @@ const graph::ValueImpl& body(const graph::ValueImpl* impl) {
 runtime::Buffer only_element(const Tensor& t, std::string_view what) {
   graph::Value v = detail::Access::value(t);
   if (!v.symbolic()) {
-    KILN_REQUIRE(v.shape().count() == 1, ShapeError, "{}: the tensor has {} elements (shape {}), not one; index it or reduce it first", what,
-                 v.shape().count(), v.shape().str());
+    KILN_REQUIRE(v.shape().count() == 1, ShapeError, "{}: the tensor has {} elements (shape {}), not one; index it or reduce it first",
+                 what, v.shape().count(), v.shape().str());
   }
   return v.buffer();
 }
 
 template <class T>
 double to_number(T x) {
-  if constexpr (std::is_arithmetic_v<T>) return static_cast<double>(x);
-  else return to_double(x);
+  if constexpr (std::is_arithmetic_v<T>)
+    return static_cast<double>(x);
+  else
+    return to_double(x);
 }
 
 std::int64_t to_integer(double x) {
@@ -67,8 +67,7 @@ double Tensor::item_double(Loc where) const {
   LocationScope scope(where);
   if (impl_ != nullptr && impl_->weak) return impl_->scalar;
   runtime::Buffer buffer = only_element(*this, "item()");
-  return visit_dtype(impl_->type.dtype,
-                     [&]<class T>(std::type_identity<T>) { return to_number(*static_cast<const T*>(buffer.data())); });
+  return visit_dtype(impl_->type.dtype, [&]<class T>(std::type_identity<T>) { return to_number(*static_cast<const T*>(buffer.data())); });
 }
 
 std::int64_t Tensor::item_integer(Loc where) const {
@@ -77,8 +76,10 @@ std::int64_t Tensor::item_integer(Loc where) const {
   runtime::Buffer buffer = only_element(*this, "item()");
   return visit_dtype(impl_->type.dtype, [&]<class T>(std::type_identity<T>) -> std::int64_t {
     T x = *static_cast<const T*>(buffer.data());
-    if constexpr (std::integral<T>) return static_cast<std::int64_t>(x);
-    else return to_integer(to_number(x));
+    if constexpr (std::integral<T>)
+      return static_cast<std::int64_t>(x);
+    else
+      return to_integer(to_number(x));
   });
 }
 
@@ -96,9 +97,8 @@ Tensor::operator bool() const {
   LocationScope scope(impl_ != nullptr ? impl_->loc : Loc{});
   if (impl_ != nullptr && impl_->weak) return impl_->scalar != 0;
   runtime::Buffer buffer = only_element(*this, "bool of a tensor (as in if or while)");
-  return visit_dtype(impl_->type.dtype, [&]<class T>(std::type_identity<T>) {
-    return to_number(*static_cast<const T*>(buffer.data())) != 0;
-  });
+  return visit_dtype(impl_->type.dtype,
+                     [&]<class T>(std::type_identity<T>) { return to_number(*static_cast<const T*>(buffer.data())) != 0; });
 }
 
 Tensor Tensor::astype(DType dtype, Loc where) const { return cast(Arg(*this, where), dtype); }

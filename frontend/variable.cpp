@@ -7,6 +7,7 @@
 
 #include "frontend/access.h"
 #include "frontend/tracing.h"
+#include "graph/tape.h"
 #include "graph/trace.h"
 
 namespace kiln {

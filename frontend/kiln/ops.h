@@ -71,10 +71,10 @@ enum Padding : std::uint8_t { Valid, Same };
 
 /// Height and width; one number means both.
 struct Size2 {
-  std::int64_t h, w;
+  std::int64_t height, width;
   template <std::integral I>
-  constexpr Size2(I both) : h(static_cast<std::int64_t>(both)), w(h) {}
-  constexpr Size2(detail::Int height, detail::Int width) : h(height.value), w(width.value) {}
+  constexpr Size2(I both) : height(static_cast<std::int64_t>(both)), width(height) {}
+  constexpr Size2(detail::Int h, detail::Int w) : height(h.value), width(w.value) {}
 };
 
 }  // namespace nn

@@ -66,8 +66,13 @@ class Signature {
     push(intern(value));
   }
 
-  std::span<const std::uint64_t> words() const { return {words_, num_words_}; }
-  std::span<Tensor* const> tensors() const { return {tensors_, num_tensors_}; }
+  /// A tensor of the arguments, and where its words begin.
+  struct Leaf {
+    Tensor* tensor;
+    std::uint32_t word;
+  };
+  std::span<std::uint64_t> words() { return {words_, num_words_}; }
+  std::span<const Leaf> tensors() const { return {tensors_, num_tensors_}; }
   void push(std::uint64_t word) {
     if (num_words_ == capacity_) [[unlikely]]
       grow();
@@ -92,10 +97,10 @@ class Signature {
   void grow_tensors();
 
   std::uint64_t* words_ = inline_words_;
-  Tensor** tensors_ = inline_tensors_;
+  Leaf* tensors_ = inline_tensors_;
   std::uint32_t num_words_ = 0, capacity_ = kInlineWords, num_tensors_ = 0, tensor_capacity_ = kInlineTensors;
   std::uint64_t inline_words_[kInlineWords];
-  Tensor* inline_tensors_[kInlineTensors];
+  Leaf inline_tensors_[kInlineTensors];
 };
 
 /// Collects what the body of a traced function is given and gives back. Phases in order: arguments, results, done.

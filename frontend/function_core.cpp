@@ -1,0 +1,292 @@
+// Calls of traced functions: the hit, the trace of a miss, and what is checked on the way.
+#include "frontend/function_core.h"
+
+#include <kiln/mode.h>
+
+#include <map>
+
+#include "base/flags.h"
+#include "base/require.h"
+#include "frontend/access.h"
+#include "frontend/region.h"
+#include "frontend/tracing.h"
+#include "graph/thread_state.h"
+
+namespace kiln::detail {
+
+namespace {
+
+constinit thread_local const FunctionCore* tracing_now = nullptr;
+
+/// Tracing is one at a time in a process: bodies may share models that they build. Recursive, since functions call functions.
+std::recursive_mutex& tracing_lock() {
+  static auto& instance = *new std::recursive_mutex;
+  return instance;
+}
+
+class TracingFunction {
+ public:
+  explicit TracingFunction(const FunctionCore& core) : saved_(std::exchange(tracing_now, &core)) {}
+  ~TracingFunction() { tracing_now = saved_; }
+  TracingFunction(const TracingFunction&) = delete;
+  TracingFunction& operator=(const TracingFunction&) = delete;
+
+ private:
+  const FunctionCore* saved_;
+};
+
+/// Unknown lengths of an input_signature get names, so that the graph can speak of them.
+FunctionOptions name_unknown_dims(FunctionOptions options) {
+  for (std::size_t i = 0; i < options.input_signature.size(); ++i) {
+    Shape& shape = options.input_signature[i].shape;
+    for (int axis = 0; axis < shape.rank(); ++axis) {
+      if (shape[axis] == -1) shape[axis] = Dim::symbol(fmt::format("d{}_{}", i, axis));
+    }
+  }
+  return options;
+}
+
+bool any_symbolic(const std::vector<graph::Value>& values) {
+  for (const graph::Value& v : values) {
+    if (v.defined() && v.symbolic()) return true;
+  }
+  return false;
+}
+
+int differences(const std::vector<Field>& a, const std::vector<Field>& b) {
+  if (a.size() != b.size()) return static_cast<int>(a.size() + b.size());
+  int n = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) n += a[i].path != b[i].path || a[i].text != b[i].text;
+  return n;
+}
+
+/// "x: float32[2] instead of float32[3]" for each field in which `now` differs from `known`.
+std::string list_differences(const std::vector<Field>& now, const std::vector<Field>& known) {
+  std::map<std::string, std::string> old;
+  for (const Field& f : known) old[f.path] = f.text;
+  std::string text;
+  for (const Field& f : now) {
+    auto found = old.find(f.path);
+    if (found != old.end() && found->second == f.text) continue;
+    text += fmt::format("{}{}: {} instead of {}", text.empty() ? "" : "; ", f.path, f.text, found == old.end() ? "nothing" : found->second);
+  }
+  return text.empty() ? "fewer values" : text;
+}
+
+constexpr int kManyTraces = 64;
+
+}  // namespace
+
+void require_new_variable_allowed(const std::string& name) {
+  // A layer that builds itself suspends the trace; what the body itself makes would be made anew at each trace.
+  if (tracing_now == nullptr || graph::Trace::current() == nullptr || tracing_now->traces() == 0) return;
+  throw TraceError(fmt::format("{} was made while \"{}\" was traced for the second time, so each trace would have one of its own; "
+                               "make it once, outside the function or as a member of a model",
+                               name.empty() ? "a Variable" : fmt::format("Variable \"{}\"", name), tracing_now->name()),
+                   user_location());
+}
+
+const Compiled& Entry::code() const {
+  if (const Compiled* code = code_if_ready()) return *code;
+  std::lock_guard lock(compiling_);
+  if (code_ == nullptr) {
+    code_ = std::make_unique<const Compiled>(captured, numerics);
+    ready_.store(code_.get(), std::memory_order_release);
+  }
+  return *code_;
+}
+
+FunctionCore::FunctionCore(FunctionInfo info, FunctionOptions options, bool first_is_owner)
+    : info_(info), options_(name_unknown_dims(std::move(options))), first_is_owner_(first_is_owner) {}
+
+void FunctionCore::call(Signature& signature, Call& call, Loc where) {
+  if (!options_.input_signature.empty()) fit_input_signature(signature, where);
+  const Entry* entry = table_.find(signature.words());
+  std::shared_ptr<Entry> held;
+  if (entry == nullptr) [[unlikely]] {
+    held = captured(signature, call, where);
+    entry = held.get();
+  }
+  if (graph::thread_state.trace != nullptr) [[unlikely]] {
+    std::vector<graph::Value> arguments;
+    for (const Signature::Leaf& leaf : signature.tensors()) {
+      if (leaf.tensor->defined()) arguments.push_back(graph::strong(Access::value(*leaf.tensor)));
+    }
+    LocationScope scope(where);
+    finish(*entry, call, graph::thread_state.trace->splice(entry->captured, arguments));
+    return;
+  }
+  LocationScope scope(where);
+  if (tape_watches(entry->captured, signature.tensors())) [[unlikely]] {
+    finish(*entry, call, run_interpreted(entry->captured, signature.tensors()));
+    return;
+  }
+  const Compiled* code = entry->code_if_ready();
+  if (code == nullptr) [[unlikely]]
+    code = &entry->code();
+  finish(*entry, call, code->run(signature.tensors()));
+}
+
+std::shared_ptr<Entry> FunctionCore::concrete(Signature& signature, Call& call) {
+  if (!options_.input_signature.empty()) fit_input_signature(signature, info_.where);
+  if (Entry* known = table_.find(signature.words())) return table_.share(known);
+  return captured(signature, call, info_.where);
+}
+
+void FunctionCore::finish(const Entry& entry, Call& call, std::vector<graph::Value> values) const {
+  if (entry.result_leaves.size() == 1 && entry.result_leaves[0] == 0) [[likely]] {
+    Tensor only = Access::tensor(std::move(values[0]));
+    call.finish(entry.prototype.get(), {&only, 1});
+    return;
+  }
+  std::vector<Tensor> tensors;
+  tensors.reserve(entry.result_leaves.size());
+  for (int leaf : entry.result_leaves) tensors.push_back(leaf < 0 ? Tensor() : Access::tensor(values[static_cast<std::size_t>(leaf)]));
+  call.finish(entry.prototype.get(), tensors);
+}
+
+void FunctionCore::fit_input_signature(Signature& signature, Loc where) const {
+  const std::vector<Spec>& specs = options_.input_signature;
+  std::span<const Signature::Leaf> leaves = signature.tensors();
+  if (leaves.size() != specs.size()) {
+    throw ValueError(fmt::format("{}: the input_signature lists {} tensors, the call passes {}", info_.name, specs.size(), leaves.size()),
+                     where);
+  }
+  std::map<std::int64_t, Dim> bound;
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    const Tensor& t = *leaves[i].tensor;
+    TensorType wanted{specs[i].dtype, specs[i].shape};
+    bool fits = t.defined() && t.rank() == wanted.shape.rank();
+    for (int axis = 0; fits && axis < wanted.shape.rank(); ++axis) {
+      Dim want = wanted.shape[axis], got = t.shape()[axis];
+      fits = want.is_constant() ? want == got : bound.emplace(want.bits(), got).first->second == got;
+    }
+    std::string got = t.defined() ? TensorType{t.dtype(), t.shape()}.str() : "an undefined tensor";
+    if (!fits) throw ShapeError(fmt::format("{}: tensor {} is {}, the input_signature wants {}", info_.name, i, got, wanted.str()), where);
+    if (t.dtype() != wanted.dtype) {
+      throw DTypeError(fmt::format("{}: tensor {} is {}, the input_signature wants {}", info_.name, i, got, wanted.str()), where);
+    }
+    for (int axis = 0; axis < wanted.shape.rank(); ++axis) {
+      signature.words()[leaves[i].word + 1 + static_cast<std::size_t>(axis)] = static_cast<std::uint64_t>(wanted.shape[axis].bits());
+    }
+  }
+}
+
+std::shared_ptr<Entry> FunctionCore::captured(Signature& signature, Call& call, Loc where) {
+  for (const Signature::Leaf& leaf : signature.tensors()) {
+    const graph::ValueImpl* body = Access::impl(*leaf.tensor);
+    KILN_REQUIRE(
+        body == nullptr || body->trace == 0 || graph::thread_state.open != nullptr, TraceError,
+        "{}: an argument was made while another function was traced, and has no value now; return it from that function, or keep it in "
+        "a Variable",
+        info_.name);
+  }
+  std::lock_guard lock(tracing_lock());
+  // Another thread may have traced it meanwhile, and built the models that it reads.
+  Signature now;
+  call.sign(now);
+  if (!options_.input_signature.empty()) fit_input_signature(now, where);
+  if (Entry* known = table_.find(now.words())) return table_.share(known);
+  return capture(call, where);
+}
+
+std::shared_ptr<Entry> FunctionCore::capture(Call& call, Loc where) {
+  if (names_.size() != call.num_arguments()) names_ = parameter_names(info_.parameters, call.num_arguments(), first_is_owner_);
+  auto entry = std::make_shared<Entry>();
+  entry->name = info_.name;
+  entry->where = info_.where;
+  entry->numerics = options_.strict ? Numerics::strict : Numerics::standard;
+  entry->fields = describe(call, names_, first_is_owner_);
+  explain(entry->fields, where);
+  trace_body(*entry, call, where);
+  if (++traces_ == kManyTraces) {
+    warn(
+        fmt::format("\"{}\" ({}:{}) was traced {} times; KILN_LOG=trace says what differs from call to call. Numbers that change belong "
+                    "into a Tensor or a Variable, lengths that change into an input_signature",
+                    info_.name, info_.where.file, info_.where.line, kManyTraces));
+  }
+  // The body may have built models: the next call is compared by what they are then. A tensor captured from an open trace is good for once.
+  Signature after;
+  call.sign(after);
+  if (!options_.input_signature.empty()) fit_input_signature(after, where);
+  if (!any_symbolic(entry->captured.captures)) table_.insert(after.words(), entry);
+  return entry;
+}
+
+void FunctionCore::trace_body(Entry& entry, Call& call, Loc where) {
+  RegionScope region;
+  TracingFunction tracing(*this);
+  graph::Trace trace(info_.name);
+  BodyTracer tracer(trace, names_, options_.input_signature, info_.where);
+  entry.prototype = call.trace(tracer);
+  if (!tracer.assigned().empty()) {
+    throw TraceError(
+        fmt::format("{}: the body assigns the tensor {} of its argument, which would happen only while tracing; return the new value, or "
+                    "make it a Variable",
+                    info_.name, tracer.assigned().front()),
+        where);
+  }
+  std::vector<Field> after;
+  {
+    graph::EagerScope eager;
+    after = describe(call, names_, first_is_owner_);
+  }
+  require_unchanged(entry.fields, after);
+  entry.captured = trace.finish(tracer.results());
+  entry.result_leaves = tracer.result_leaves();
+  entry.fields = std::move(after);
+  region.keep();
+}
+
+void FunctionCore::require_unchanged(const std::vector<Field>& before, const std::vector<Field>& after) const {
+  std::map<std::string, const Field*> old;
+  for (const Field& f : before) old[f.path] = &f;
+  for (const Field& f : after) {
+    auto found = old.find(f.path);
+    // Members of a method's owner may count calls and the like: such effects happen while tracing, as all plain C++ does.
+    if (found == old.end() || found->second->text == f.text || f.kind != Field::Kind::plain || f.of_owner) continue;
+    throw TraceError(
+        fmt::format("{}: the body changes {} from {} to {}, a plain value that is part of the call's signature; make it a Variable, or "
+                    "change it outside the function",
+                    info_.name, f.path, found->second->text, f.text),
+        info_.where);
+  }
+}
+
+void FunctionCore::explain(const std::vector<Field>& fields, Loc where) const {
+  if (!log_enabled(LogTopic::trace)) return;
+  std::shared_ptr<Entry> nearest;
+  for (const std::shared_ptr<Entry>& e : table_.all()) {
+    if (nearest == nullptr || differences(fields, e->fields) <= differences(fields, nearest->fields)) nearest = e;
+  }
+  std::string why = nearest == nullptr ? "for the first time" : "again, because of " + list_differences(fields, nearest->fields);
+  log(LogTopic::trace, fmt::format("{} ({}:{}) is traced {}", info_.name, where.file, where.line, why));
+}
+
+FunctionHandle::FunctionHandle(FunctionInfo info, FunctionOptions options, bool first_is_owner)
+    : core_(std::make_unique<FunctionCore>(info, std::move(options), first_is_owner)) {}
+FunctionHandle::~FunctionHandle() = default;
+
+void FunctionHandle::call(Signature& signature, Call& call, Loc where) { core_->call(signature, call, where); }
+
+std::shared_ptr<Entry> FunctionHandle::concrete(Signature& signature, Call& call) { return core_->concrete(signature, call); }
+
+struct HandleTable::Impl {
+  std::mutex word;
+  std::map<const void*, std::unique_ptr<FunctionHandle>> handles;
+};
+
+HandleTable::HandleTable(FunctionInfo info, FunctionOptions options)
+    : info_(info), options_(std::move(options)), impl_(std::make_unique<Impl>()) {}
+HandleTable::~HandleTable() = default;
+
+FunctionHandle& HandleTable::at(const void* types) {
+  std::lock_guard lock(impl_->word);
+  std::unique_ptr<FunctionHandle>& handle = impl_->handles[types];
+  if (handle == nullptr) handle = std::make_unique<FunctionHandle>(info_, options_);
+  return *handle;
+}
+
+bool body_runs_eagerly() { return runs_eagerly(); }
+
+}  // namespace kiln::detail
