@@ -1,0 +1,407 @@
+// The fusion algorithm: three passes over the nodes, each linear but for sets of bounded size.
+//
+// 1. estimate(), forwards: what computing a value from memory would cost.
+// 2. decide(), backwards: a node is either an atom (computed by one launch, once) or computed inside each atom that needs it.
+// 3. group(), forwards: atoms join groups. Groups are numbered as they are made, and an atom only joins a group whose number is at least that
+//    of every group it reads from: so reads always go from a group to an earlier one or stay inside, and no cycle can arise.
+#include <algorithm>
+#include <set>
+#include <unordered_map>
+
+#include "base/require.h"
+#include "passes/cost_model.h"
+#include "passes/fuse.h"
+#include "passes/kernel_spec.h"
+
+namespace kiln::passes {
+namespace {
+
+using graph::Node;
+using graph::NodeId;
+
+constexpr NodeId kNobody = -1;
+constexpr NodeId kSeveral = -2;
+constexpr std::ptrdiff_t kReadersTried = 4;
+constexpr std::size_t kLargestPlanConstant = 65536;
+
+/// Root ops make a kernel of their own kind.
+std::optional<FusionKind> root_kind(const Node& n) {
+  if (n.op == nullptr || n.op->kind == ops::OpKind::elementwise) return std::nullopt;
+  if (n.op->name == "contract") return FusionKind::contract;
+  if (n.op->name == "reduce" || n.op->name == "arg_reduce") return FusionKind::reduce;
+  if (n.op->name == "scatter_add") return FusionKind::scatter;
+  return std::nullopt;
+}
+
+/// A value in memory that an atom reads. `view` is the reshape through which it does, else `base` itself.
+struct Leaf {
+  NodeId view = kNobody;
+  NodeId base = kNobody;
+  bool same_index = true;
+};
+
+/// What an atom computes by itself and what it reads.
+struct Closure {
+  std::vector<NodeId> nodes;  ///< the atom and the nodes computed inside it, operands first
+  std::vector<Leaf> leaves;   ///< in order of their views
+};
+
+struct Group {
+  FusionKind kind = FusionKind::loop;
+  NodeId root = kNobody;
+  Shape shape;                ///< of every output
+  std::vector<NodeId> atoms;
+  std::set<NodeId> nodes;
+  std::set<NodeId> inputs;    ///< views
+};
+
+class Divider {
+ public:
+  explicit Divider(const graph::Graph& graph)
+      : graph_(graph), uses_(count(), 0), in_memory_(count(), false), cost_(count()), atom_(count(), false), owner_(count(), kNobody), evaluations_(count()),
+        group_of_(count(), -1), updates_state_(count(), false) {}
+
+  std::vector<Fusion> run() {
+    count_uses();
+    estimate();
+    decide();
+    for (NodeId n = 0; n < size(); ++n) {
+      if (atom_[at(n)]) closures_[n] = closure(n);
+    }
+    find_updates();
+    for (NodeId n = 0; n < size(); ++n) {
+      if (atom_[at(n)]) place(n);
+    }
+    return emit();
+  }
+
+ private:
+  static std::size_t at(NodeId n) { return static_cast<std::size_t>(n); }
+  std::size_t count() const { return graph_.nodes().size(); }
+  NodeId size() const { return static_cast<NodeId>(count()); }
+  const Node& node(NodeId n) const { return graph_.node(n); }
+  bool is_reshape(NodeId n) const { return node(n).op != nullptr && node(n).op->name == "reshape"; }
+  /// Parameters and constants are in memory already; a constant of one value only where somebody wants it there.
+  bool is_given(NodeId n) const { return node(n).op == nullptr || is_plan_constant(node(n)); }
+
+  void count_uses() {
+    const auto demand = [&](NodeId n) {
+      ++uses_[at(n)];
+      in_memory_[at(n)] = true;
+    };
+    for (NodeId n : graph_.results()) demand(n);
+    for (const graph::StateWrite& w : graph_.state_writes()) {
+      demand(w.value);
+      updates_state_[at(w.value)] = true;
+    }
+    for (NodeId n = size(); n-- > 0;) {
+      if (uses_[at(n)] == 0) continue;
+      for (NodeId operand : node(n).operands) ++uses_[at(operand)];
+    }
+  }
+
+  // ---- 1. what a value costs when computed from memory ----
+
+  struct Estimate {
+    double cost = 0;
+    int ops = 0;
+    int tensors = 0;  ///< read, of about the value's own size
+  };
+
+  void estimate() {
+    for (NodeId n = 0; n < size(); ++n) {
+      if (node(n).op == nullptr) continue;
+      Estimate e{cost::op_cost(node(n)), cost::is_view(node(n)) ? 0 : 1, 0};
+      for (NodeId operand : node(n).operands) {
+        const bool from_memory = is_given(operand) || root_kind(node(operand)) || (uses_[at(operand)] > 1 && !is_cheap(operand));
+        if (from_memory) {
+          e.tensors += 8 * cost::elements(node(operand).type.shape) > cost::elements(node(n).type.shape) ? 1 : 0;
+        } else {
+          e.cost += cost_[at(operand)].cost;
+          e.ops = std::min(e.ops + cost_[at(operand)].ops, cost::kMaxBody);
+          e.tensors = std::min(e.tensors + cost_[at(operand)].tensors, cost::kMaxArguments);
+        }
+      }
+      cost_[at(n)] = e;
+    }
+  }
+
+  bool is_cheap(NodeId n) const {
+    const Estimate& e = cost_[at(n)];
+    if (node(n).type.shape.rank() == 0) return e.ops <= cost::kScalarOps && e.cost <= cost::kScalarCost;
+    return e.cost <= cost::kCheap && e.tensors <= cost::kCheapTensors;
+  }
+
+  // ---- 2. atoms ----
+
+  void decide() {
+    std::unordered_map<NodeId, int> body_size;
+    for (NodeId n = size(); n-- > 0;) {
+      if (uses_[at(n)] == 0 || is_given(n)) continue;
+      if (is_reshape(n) && in_memory_[at(n)]) {
+        in_memory_[at(node(n).operands[0])] = true;
+        if (owner_[at(n)] == kNobody) continue;  // a view only
+      } else {
+        const NodeId owner = owner_[at(n)];
+        const bool too_large = owner >= 0 && body_size[owner] >= cost::kMaxBody && !cost::is_view(node(n));
+        atom_[at(n)] = in_memory_[at(n)] || root_kind(node(n)) || !computed_where_read(n) || too_large;
+        if (!atom_[at(n)] && owner >= 0) ++body_size[owner];
+      }
+      offer_operands(n);
+    }
+  }
+
+  bool computed_where_read(NodeId n) const {
+    if (cost::is_view(node(n)) || is_cheap(n)) return true;
+    return owner_[at(n)] >= 0 && evaluations_[at(n)] <= 1;
+  }
+
+  void offer_operands(NodeId n) {
+    const bool is_atom = atom_[at(n)];
+    const NodeId owner = is_atom ? n : owner_[at(n)];
+    const double evaluations = is_atom ? 1 : evaluations_[at(n)];
+    const bool needs_memory = is_atom && root_kind(node(n)) == FusionKind::contract;
+    for (std::size_t i = 0; i < node(n).operands.size(); ++i) {
+      const NodeId operand = node(n).operands[i];
+      if (needs_memory) in_memory_[at(operand)] = true;
+      NodeId& known = owner_[at(operand)];
+      known = known == kNobody || known == owner ? owner : kSeveral;
+      double& total = evaluations_[at(operand)];
+      if (cost::same_index(node(n)))
+        total = std::max(total, evaluations);
+      else
+        total += evaluations * cost::reads_per_element(graph_, node(n), static_cast<int>(i));
+    }
+  }
+
+  // ---- closures ----
+
+  /// Constants of one value are written into kernels; only contractions read them from memory.
+  bool is_leaf(NodeId reader, NodeId base) const {
+    if (is_scalar_constant(node(base))) return root_kind(node(reader)) == FusionKind::contract;
+    return is_given(base) || atom_[at(base)];
+  }
+
+  Closure closure(NodeId atom) const {
+    Closure result;
+    std::set<NodeId, std::greater<>> open{atom};
+    std::set<NodeId> moved;  // read at another index than the atom's
+    std::unordered_map<NodeId, Leaf> leaves;
+    while (!open.empty()) {
+      const NodeId n = *open.begin();
+      open.erase(open.begin());
+      result.nodes.push_back(n);
+      const bool moves = moved.count(n) != 0 || !cost::same_index(node(n));
+      for (NodeId operand : node(n).operands) {
+        const NodeId base = base_of(graph_, operand);
+        if (is_leaf(n, base)) {
+          Leaf& leaf = leaves.try_emplace(operand, Leaf{operand, base, true}).first->second;
+          if (moves || operand != base) leaf.same_index = false;
+          continue;
+        }
+        open.insert(operand);
+        if (moves) moved.insert(operand);
+      }
+    }
+    std::reverse(result.nodes.begin(), result.nodes.end());
+    for (const auto& [view, leaf] : leaves) result.leaves.push_back(leaf);
+    std::sort(result.leaves.begin(), result.leaves.end(), [](const Leaf& a, const Leaf& b) { return a.view < b.view; });
+    return result;
+  }
+
+  /// For each contraction: whether the state updates that follow from it, all together, suit its epilogue.
+  void find_updates() {
+    std::unordered_map<NodeId, std::set<NodeId>> origins;  // contractions that an atom follows from at the same index
+    std::unordered_map<NodeId, std::set<NodeId>> streams;
+    for (NodeId n = 0; n < size(); ++n) {
+      if (!atom_[at(n)] || root_kind(node(n))) continue;
+      for (const Leaf& leaf : closures_.at(n).leaves) {
+        if (!leaf.same_index || !atom_[at(leaf.base)]) continue;
+        if (root_kind(node(leaf.base)) == FusionKind::contract) origins[n].insert(leaf.base);
+        const auto more = origins.find(leaf.base);
+        if (more != origins.end()) origins[n].insert(more->second.begin(), more->second.end());
+      }
+      if (!updates_state_[at(n)]) continue;
+      for (NodeId root : origins[n]) {
+        streams[root].insert(n);
+        for (const Leaf& leaf : closures_.at(n).leaves) {
+          if (leaf.base != root && node(leaf.view).type.shape == node(n).type.shape) streams[root].insert(leaf.base);
+        }
+      }
+    }
+    for (const auto& [root, tensors] : streams) {
+      if (static_cast<int>(tensors.size()) > cost::kMaxEpilogueStreams) heavy_updates_.insert(root);
+    }
+  }
+
+  // ---- 3. groups ----
+
+  void place(NodeId atom) {
+    const Closure& c = closures_.at(atom);
+    int earliest = 0;
+    for (const Leaf& leaf : c.leaves) {
+      if (atom_[at(leaf.base)]) earliest = std::max(earliest, group_of_[at(leaf.base)] + (leaf.same_index ? 0 : 1));
+    }
+    if (!root_kind(node(atom))) {
+      if (join_producer(atom, c, earliest) || join_sibling(atom, c, earliest)) return;
+    }
+    Group g;
+    g.kind = root_kind(node(atom)).value_or(FusionKind::loop);
+    if (g.kind != FusionKind::loop) g.root = atom;
+    g.shape = node(atom).type.shape;
+    groups_.push_back(std::move(g));
+    add(atom, c, static_cast<int>(groups_.size()) - 1);
+  }
+
+  /// Into the group of a value that the atom reads at its own index.
+  bool join_producer(NodeId atom, const Closure& c, int earliest) {
+    for (const Leaf& leaf : c.leaves) {
+      const int g = group_of_[at(leaf.base)];
+      if (leaf.same_index && g == earliest && g >= 0 && may_join(atom, c, groups_[static_cast<std::size_t>(g)])) {
+        add(atom, c, g);
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /// Into a loop over the same elements that reads one of the atom's tensors too, or into any if they are few.
+  bool join_sibling(NodeId atom, const Closure& c, int earliest) {
+    const Shape& shape = node(atom).type.shape;
+    std::vector<int> candidates;
+    for (const Leaf& leaf : c.leaves) {
+      const auto readers = readers_.find(leaf.base);
+      if (node(leaf.view).type.shape != shape || readers == readers_.end()) continue;
+      const auto recent = std::min<std::ptrdiff_t>(kReadersTried, std::ssize(readers->second));
+      candidates.insert(candidates.end(), readers->second.end() - recent, readers->second.end());
+    }
+    const auto small = small_.find(shape.str());
+    if (small != small_.end()) candidates.push_back(small->second);
+    for (int g : candidates) {
+      if (g < earliest || groups_[static_cast<std::size_t>(g)].kind != FusionKind::loop) continue;
+      if (!may_join(atom, c, groups_[static_cast<std::size_t>(g)])) continue;
+      add(atom, c, g);
+      return true;
+    }
+    return false;
+  }
+
+  bool may_join(NodeId atom, const Closure& c, const Group& g) const {
+    if (g.kind == FusionKind::scatter || g.shape != node(atom).type.shape) return false;
+    const auto new_nodes = std::count_if(c.nodes.begin(), c.nodes.end(), [&](NodeId n) { return g.nodes.count(n) == 0; });
+    if (static_cast<int>(g.nodes.size()) + new_nodes > cost::kMaxBody) return false;
+    const auto new_inputs = std::count_if(c.leaves.begin(), c.leaves.end(), [&](const Leaf& l) { return g.inputs.count(l.view) == 0; });
+    if (static_cast<int>(g.inputs.size() + g.atoms.size() + 1) + new_inputs > cost::kMaxArguments) return false;
+    return g.kind != FusionKind::contract || may_join_epilogue(atom, c, g);
+  }
+
+  bool may_join_epilogue(NodeId atom, const Closure& c, const Group& g) const {
+    if (updates_state_[at(atom)] && heavy_updates_.count(g.root) != 0) return false;
+    std::set<NodeId> streams(g.atoms.begin(), g.atoms.end());
+    streams.insert(atom);
+    streams.erase(g.root);
+    const auto add_full = [&](NodeId view) {
+      if (node(view).type.shape == g.shape && view != g.root) streams.insert(view);
+    };
+    for (NodeId view : g.inputs) {
+      if (view != node(g.root).operands[0] && view != node(g.root).operands[1]) add_full(view);
+    }
+    for (const Leaf& leaf : c.leaves) add_full(leaf.view);
+    return static_cast<int>(streams.size()) <= cost::kMaxEpilogueStreams && is_epilogue(graph_, g.root, c.nodes);
+  }
+
+  void add(NodeId atom, const Closure& c, int index) {
+    Group& g = groups_[static_cast<std::size_t>(index)];
+    g.atoms.push_back(atom);
+    g.nodes.insert(c.nodes.begin(), c.nodes.end());
+    for (const Leaf& leaf : c.leaves) {
+      if (group_of_[at(leaf.base)] == index) continue;
+      g.inputs.insert(leaf.view);
+      std::vector<int>& readers = readers_[leaf.base];
+      if (g.kind == FusionKind::loop && (readers.empty() || readers.back() != index)) readers.push_back(index);
+    }
+    group_of_[at(atom)] = index;
+    if (g.kind == FusionKind::loop && cost::elements(g.shape) <= static_cast<double>(cost::kSmall) && g.shape.is_static())
+      small_[g.shape.str()] = index;
+  }
+
+  // ---- result ----
+
+  std::vector<Fusion> emit() {
+    std::vector<bool> output(count(), false);
+    const auto needed = [&](NodeId n) { output[at(base_of(graph_, n))] = true; };
+    for (NodeId n : graph_.results()) needed(n);
+    for (const graph::StateWrite& w : graph_.state_writes()) needed(w.value);
+    for (const Group& g : groups_) {
+      for (NodeId view : g.inputs) needed(view);
+    }
+    std::vector<Fusion> fusions;
+    for (const Group& g : groups_) {
+      Fusion f{.kind = g.kind, .nodes{g.nodes.begin(), g.nodes.end()}, .inputs{g.inputs.begin(), g.inputs.end()}, .root = g.root};
+      for (NodeId atom : g.atoms) {
+        if (output[at(atom)]) f.outputs.push_back(atom);
+      }
+      std::sort(f.outputs.begin(), f.outputs.end());
+      fusions.push_back(std::move(f));
+    }
+    return fusions;
+  }
+
+  const graph::Graph& graph_;
+  std::vector<int> uses_;
+  std::vector<bool> in_memory_;  ///< must be an atom
+  std::vector<Estimate> cost_;
+  std::vector<bool> atom_;
+  std::vector<NodeId> owner_;         ///< the only atom that needs the node, or kSeveral
+  std::vector<double> evaluations_;   ///< of the node's expression for each of its elements, if it were no atom
+  std::vector<int> group_of_;
+  std::vector<bool> updates_state_;
+  std::unordered_map<NodeId, Closure> closures_;
+  std::set<NodeId> heavy_updates_;    ///< contractions whose state updates are kernels of their own
+  std::vector<Group> groups_;
+  std::unordered_map<NodeId, std::vector<int>> readers_;  ///< loop groups that read a value in memory
+  std::unordered_map<std::string, int> small_;            ///< the last small loop group of a shape
+};
+
+constexpr std::string_view kKindNames[] = {"loop", "reduce", "contract", "scatter"};
+
+}  // namespace
+
+std::string_view name(FusionKind kind) { return kKindNames[static_cast<int>(kind)]; }
+
+FusionKind fusion_kind(std::string_view text) {
+  const auto* found = std::find(std::begin(kKindNames), std::end(kKindNames), text);
+  KILN_ASSERT(found != std::end(kKindNames), "no fusion is of kind {}", text);
+  return static_cast<FusionKind>(found - std::begin(kKindNames));
+}
+
+NodeId base_of(const graph::Graph& graph, NodeId node) {
+  while (graph.node(node).op != nullptr && graph.node(node).op->name == "reshape") node = graph.node(node).operands[0];
+  return node;
+}
+
+bool is_scalar_constant(const Node& node) {
+  if (node.op == nullptr || node.op->name != "constant") return false;
+  const Literal& value = node.attrs.get<Literal>("value");
+  return value.splat || (value.bytes->size() == size_of(value.type.dtype));
+}
+
+bool is_plan_constant(const Node& node) {
+  if (node.op == nullptr || node.op->name != "constant") return false;
+  if (!is_scalar_constant(node)) return true;
+  return static_cast<std::size_t>(node.type.shape.count()) * size_of(node.type.dtype) <= kLargestPlanConstant;
+}
+
+bool is_fallible(const Node& node) {
+  if (node.op == nullptr || !node.op->traits.fallible) return false;
+  return node.op->kind != ops::OpKind::elementwise || is_integer(node.type.dtype);
+}
+
+FusedGraph divide(graph::Graph graph) {
+  std::vector<Fusion> fusions = Divider(graph).run();
+  return {std::move(graph), std::move(fusions)};
+}
+
+FusedGraph fuse(const graph::Graph& graph) { return divide(fold_into_contractions(graph)); }
+
+}  // namespace kiln::passes

@@ -1,0 +1,307 @@
+// KernelSpecs of fusions: body in canonical order, collapsed axes, table of lengths.
+#include "passes/kernel_spec.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "base/require.h"
+#include "ops/build.h"
+#include "ops/contract.h"
+#include "passes/cost_model.h"
+#include "passes/kernel_spec_collapse.h"
+
+namespace kiln::passes {
+namespace {
+
+using graph::NodeId;
+using runtime::BodyNode;
+using runtime::KernelKind;
+using runtime::KernelSpec;
+
+/// Reduced lengths up to this are written into the kernel, so that its loops unroll.
+constexpr std::int64_t kUnrolledLength = 16;
+
+KernelKind kernel_kind(FusionKind kind) {
+  switch (kind) {
+    case FusionKind::reduce: return KernelKind::reduce;
+    case FusionKind::scatter: return KernelKind::scatter;
+    case FusionKind::contract: return KernelKind::tile;
+    case FusionKind::loop: break;
+  }
+  return KernelKind::loop;
+}
+
+class SpecBuilder {
+ public:
+  SpecBuilder(const graph::Graph& graph, const Fusion& fusion, Numerics numerics) : graph_(graph), fusion_(fusion) {
+    kernel_.spec.numerics = numerics;
+    kernel_.spec.kind = kernel_kind(fusion.kind);
+    for (NodeId n : fusion.nodes) draft_of_[n] = kMember;
+    if (is_tile()) draft_of_[fusion.root] = kNotMember;
+  }
+
+  std::optional<BuiltKernel> run() {
+    for (NodeId n : fusion_.outputs) {
+      if (!(is_tile() && n == fusion_.root)) kernel_.outputs.push_back(n);
+    }
+    if (kernel_.outputs.empty()) return std::nullopt;
+    for (NodeId n : kernel_.outputs) visit(n);
+    inputs_first();
+    collapse();
+    drop_unused();
+    write_body();
+    find_aliases();
+    return std::move(kernel_);
+  }
+
+ private:
+  static constexpr int kMember = -1, kNotMember = -2;
+  static std::size_t at(int i) { return static_cast<std::size_t>(i); }
+  bool is_tile() const { return fusion_.kind == FusionKind::contract; }
+
+  /// The draft of a node, made after those of its operands.
+  int visit(NodeId id) {
+    const auto found = draft_of_.find(id);
+    if (found != draft_of_.end() && found->second >= 0) return found->second;
+    const graph::Node& n = graph_.node(id);
+    DraftNode draft{.type = n.type, .node = id};
+    if (is_scalar_constant(n)) return draft_of_[id] = add_constant(n, id);
+    if (found != draft_of_.end() && found->second == kMember) {
+      draft.op = n.op;
+      draft.attrs = n.attrs;
+      for (NodeId operand : n.operands) draft.operands.push_back(visit(operand));
+    }
+    drafts_.push_back(std::move(draft));
+    return draft_of_[id] = static_cast<int>(drafts_.size()) - 1;
+  }
+
+  /// A splat is one number, broadcast: kernels do not depend on how many copies there are.
+  int add_constant(const graph::Node& n, NodeId id) {
+    Literal scalar = n.attrs.get<Literal>("value");
+    scalar.type.shape = Shape();
+    scalar.splat = false;
+    drafts_.push_back({.op = n.op, .attrs = {{"value", scalar}}, .type = scalar.type, .node = id});
+    if (n.type.shape.rank() > 0) {
+      const int number = static_cast<int>(drafts_.size()) - 1;
+      drafts_.push_back({.op = &ops::op("broadcast"),
+                         .attrs = {{"shape", n.type.shape}, {"dims", Ints()}},
+                         .type = n.type,
+                         .operands = {number},
+                         .node = id});
+    }
+    return static_cast<int>(drafts_.size()) - 1;
+  }
+
+  void reorder(const std::vector<int>& order) {
+    std::vector<int> place(drafts_.size(), -1);
+    for (std::size_t i = 0; i < order.size(); ++i) place[at(order[i])] = static_cast<int>(i);
+    std::vector<DraftNode> ordered;
+    for (int old : order) {
+      ordered.push_back(std::move(drafts_[at(old)]));
+      for (int& operand : ordered.back().operands) operand = place[at(operand)];
+    }
+    drafts_ = std::move(ordered);
+    for (auto& [node, draft] : draft_of_) {
+      if (draft >= 0) draft = place[at(draft)];
+    }
+  }
+
+  void inputs_first() {
+    std::vector<int> order;
+    for (std::size_t i = 0; i < drafts_.size(); ++i) {
+      if (drafts_[i].op != nullptr) continue;
+      order.push_back(static_cast<int>(i));
+      kernel_.inputs.push_back(drafts_[i].node);
+    }
+    kernel_.spec.num_inputs = static_cast<int>(order.size());
+    for (std::size_t i = 0; i < drafts_.size(); ++i) {
+      if (drafts_[i].op != nullptr) order.push_back(static_cast<int>(i));
+    }
+    reorder(order);
+  }
+
+  void collapse() {
+    if (!is_tile()) return collapse_axes(drafts_);
+    const ops::ContractView view = ops::ContractView::parse(graph_.node(fusion_.root).attrs);
+    collapse_axes(drafts_, draft_of_.at(fusion_.root), static_cast<int>(view.out.size()) - num_columns(view));
+  }
+
+ public:
+  static int num_columns(const ops::ContractView& view) {
+    return static_cast<int>(std::count_if(view.out.begin(), view.out.end(),
+                                          [&](char c) { return view.label(c).role == ops::LabelRole::col; }));
+  }
+
+ private:
+  /// Reshapes that have become the identity are bypassed; an output that was one is what it was a reshape of.
+  void drop_unused() {
+    for (NodeId n : kernel_.outputs) {
+      int draft = draft_of_.at(n);
+      while (is_identity(draft)) draft = drafts_[at(draft)].operands[0];
+      outputs_.push_back(draft);
+    }
+    std::vector<bool> used(drafts_.size(), false);
+    for (int output : outputs_) used[at(output)] = true;
+    for (std::size_t i = drafts_.size(); i-- > 0;) {
+      if (used[i]) {
+        for (int operand : drafts_[i].operands) used[at(operand)] = true;
+      }
+    }
+    std::vector<int> order;
+    for (std::size_t i = 0; i < drafts_.size(); ++i) {
+      if (used[i] || static_cast<int>(i) < kernel_.spec.num_inputs) order.push_back(static_cast<int>(i));
+    }
+    std::vector<int> place(drafts_.size(), -1);
+    for (std::size_t i = 0; i < order.size(); ++i) place[at(order[i])] = static_cast<int>(i);
+    for (int& output : outputs_) output = place[at(output)];
+    reorder(order);
+  }
+
+  /// An output must be computed by the kernel, so a reshape of an input remains.
+  bool is_identity(int draft) const {
+    const DraftNode& d = drafts_[at(draft)];
+    if (d.op == nullptr || d.op->name != "reshape") return false;
+    return drafts_[at(d.operands[0])].type.shape == d.type.shape && drafts_[at(d.operands[0])].op != nullptr;
+  }
+
+  int dim_index(Dim d) {
+    const auto found = std::find(kernel_.dims.begin(), kernel_.dims.end(), d);
+    if (found != kernel_.dims.end()) return static_cast<int>(found - kernel_.dims.begin());
+    kernel_.dims.push_back(d);
+    return static_cast<int>(kernel_.dims.size()) - 1;
+  }
+
+  void write_body() {
+    KernelSpec& spec = kernel_.spec;
+    for (const DraftNode& d : drafts_) {
+      BodyNode node{.dtype = d.type.dtype};
+      for (Dim dim : d.type.shape) node.shape.push_back(dim_index(dim));
+      node.operands.assign(d.operands.begin(), d.operands.end());
+      if (d.op != nullptr) {
+        node.op = d.op->name;
+        for (const auto& [name, value] : d.attrs) {
+          const bool implied = std::holds_alternative<Shape>(value) || std::holds_alternative<DType>(value) || std::string_view(name) == "limit";
+          if (!implied) node.attrs.set(name, value);
+        }
+        if (is_fallible(graph_.node(d.node))) node.ordinal = static_cast<int>(kernel_.ops.size());
+        kernel_.ops.push_back(d.node);
+        if (d.node == fusion_.root) spec.root = static_cast<int>(spec.body.size());
+      }
+      spec.body.push_back(std::move(node));
+    }
+    spec.outputs.assign(outputs_.begin(), outputs_.end());
+    spec.num_dims = static_cast<int>(kernel_.dims.size());
+    write_constant_dims();
+  }
+
+  void write_constant_dims() {
+    KernelSpec& spec = kernel_.spec;
+    if (spec.kind != KernelKind::reduce) return;
+    const BodyNode& root = spec.body[at(spec.root)];
+    const BodyNode& x = spec.body[at(root.operands[0])];
+    const Ints axes = root.attrs.has("axes") ? root.attrs.get<Ints>("axes") : Ints{root.attrs.get<std::int64_t>("axis")};
+    for (std::int64_t axis : axes) {
+      const std::int32_t dim = x.shape[static_cast<std::size_t>(axis)];
+      const std::int64_t length = kernel_.dims[at(dim)].value_or(kUnrolledLength + 1);
+      const std::pair<std::int32_t, std::int64_t> entry(dim, length);
+      if (length <= kUnrolledLength && std::find(spec.constant_dims.begin(), spec.constant_dims.end(), entry) == spec.constant_dims.end())
+        spec.constant_dims.push_back(entry);
+    }
+    std::sort(spec.constant_dims.begin(), spec.constant_dims.end());
+  }
+
+  /// Inputs that are only read at the index that is being written.
+  std::vector<bool> same_index_inputs() const {
+    const KernelSpec& spec = kernel_.spec;
+    std::vector<bool> elsewhere(spec.body.size(), false);
+    for (std::size_t i = spec.body.size(); i-- > 0;) {
+      const DraftNode& d = drafts_[i];
+      if (d.op == nullptr) continue;
+      const bool moves = d.op->kind != ops::OpKind::elementwise && d.op->name != "cast";
+      for (int operand : d.operands) {
+        if (elsewhere[i] || moves) elsewhere[at(operand)] = true;
+      }
+    }
+    std::vector<bool> same;
+    for (int i = 0; i < spec.num_inputs; ++i) same.push_back(!elsewhere[at(i)]);
+    return same;
+  }
+
+  /// All pairs that memory planning might want, so that the kernel does not depend on what it chooses.
+  void find_aliases() {
+    KernelSpec& spec = kernel_.spec;
+    if (spec.kind == KernelKind::scatter) return;
+    const std::vector<bool> same = same_index_inputs();
+    for (std::size_t o = 0; o < spec.outputs.size(); ++o) {
+      const BodyNode& out = spec.body[at(spec.outputs[o])];
+      for (int i = 0; i < spec.num_inputs; ++i) {
+        const BodyNode& in = spec.body[at(i)];
+        if (same[at(i)] && in.shape == out.shape && size_of(in.dtype) == size_of(out.dtype)) spec.aliases.emplace_back(static_cast<int>(o), i);
+      }
+    }
+  }
+
+  const graph::Graph& graph_;
+  const Fusion& fusion_;
+  BuiltKernel kernel_;
+  std::vector<DraftNode> drafts_;
+  std::vector<int> outputs_;
+  std::unordered_map<NodeId, int> draft_of_;
+};
+
+/// A broadcast that every tile can read: of a scalar, of a vector along all columns, or of one value a row.
+bool is_tile_broadcast(const graph::Graph& graph, const graph::Node& n, int rank, int columns) {
+  const Ints& dims = n.attrs.get<Ints>("dims");
+  const Shape& from = graph.node(n.operands[0]).type.shape;
+  Ints axes;
+  for (int i = 0; i < from.rank(); ++i) {
+    if (from[i] != 1) axes.push_back(dims[static_cast<std::size_t>(i)]);
+  }
+  Ints column_axes, row_axes;
+  for (int i = 0; i < rank; ++i) {
+    if (n.type.shape[i] != 1) (i < rank - columns ? row_axes : column_axes).push_back(i);
+  }
+  return axes.empty() || axes == column_axes || axes == row_axes;
+}
+
+}  // namespace
+
+std::optional<BuiltKernel> build_kernel(const graph::Graph& graph, const Fusion& fusion, Numerics numerics) {
+  return SpecBuilder(graph, fusion, numerics).run();
+}
+
+bool is_epilogue(const graph::Graph& graph, NodeId root, std::span<const NodeId> nodes) {
+  const graph::Node& product = graph.node(root);
+  const ops::ContractView view = ops::ContractView::parse(product.attrs);
+  const int columns = SpecBuilder::num_columns(view), rank = product.type.shape.rank();
+  if (columns == 0 || columns == rank) return false;
+  for (int i = 0; i < rank; ++i) {
+    const bool is_column = view.label(view.out[static_cast<std::size_t>(i)]).role == ops::LabelRole::col;
+    if (is_column != (i >= rank - columns)) return false;
+  }
+  return std::all_of(nodes.begin(), nodes.end(), [&](NodeId id) {
+    const graph::Node& n = graph.node(id);
+    if (is_scalar_constant(n)) return true;
+    if (n.op->name == "broadcast") return n.type.shape != product.type.shape || is_tile_broadcast(graph, n, rank, columns);
+    return cost::same_index(n);
+  });
+}
+
+Attrs full_attrs(const BodyNode& node, const Shape& shape, std::span<const Shape> operands) {
+  Attrs attrs = node.attrs;
+  if (ops::op(node.op).kind == ops::OpKind::elementwise || node.op == "constant") return attrs;
+  attrs.set("shape", shape);
+  attrs.set("dtype", node.dtype);
+  if (node.op != "slice") return attrs;
+  const Ints &start = attrs.get<Ints>("start"), &step = attrs.get<Ints>("step");
+  Ints limit;
+  for (std::size_t i = 0; i < start.size(); ++i) {
+    const std::int64_t n = shape[i];
+    const std::int64_t first = start[i] == ops::kSliceEnd ? std::int64_t{operands[0][i]} - 1 : start[i];
+    limit.push_back(n == 0 ? first : first + (n - 1) * step[i] + (step[i] > 0 ? 1 : -1));
+  }
+  attrs.set("limit", limit);
+  return attrs;
+}
+
+}  // namespace kiln::passes
