@@ -9,8 +9,8 @@
 #include "base/require.h"
 #include "passes/build_plan_contraction.h"
 #include "passes/build_plan_dims.h"
-#include "passes/build_plan_origin.h"
 #include "passes/build_plan_order.h"
+#include "passes/build_plan_origin.h"
 #include "passes/kernel_spec.h"
 #include "passes/plan_memory.h"
 
@@ -27,8 +27,13 @@ using runtime::PlanOutput;
 class PlanBuilder {
  public:
   PlanBuilder(const FusedGraph& fused, Numerics numerics, const graph::Graph* captured)
-      : graph_(fused.graph), fusions_(fused.fusions), numerics_(numerics), dims_(graph_, plan_), order_(static_cast<int>(fusions_.size())),
-        origin_(graph_, captured != nullptr ? *captured : graph_), launch_of_(graph_.nodes().size(), -1) {}
+      : graph_(fused.graph),
+        fusions_(fused.fusions),
+        numerics_(numerics),
+        dims_(graph_, plan_),
+        order_(static_cast<int>(fusions_.size())),
+        origin_(graph_, captured != nullptr ? *captured : graph_),
+        launch_of_(graph_.nodes().size(), -1) {}
 
   Plan run() {
     plan_.name = graph_.name();
@@ -124,7 +129,8 @@ class PlanBuilder {
     std::vector<int> fallible;
     for (std::size_t f = 0; f < fusions_.size(); ++f) {
       const auto& nodes = fusions_[f].nodes;
-      if (std::any_of(nodes.begin(), nodes.end(), [&](NodeId n) { return is_fallible(graph_.node(n)); })) fallible.push_back(static_cast<int>(f));
+      if (std::any_of(nodes.begin(), nodes.end(), [&](NodeId n) { return is_fallible(graph_.node(n)); }))
+        fallible.push_back(static_cast<int>(f));
     }
     for (const auto& [node, output] : output_of_) {
       PlanOutput& out = plan_.outputs[at(output)];
@@ -234,8 +240,8 @@ class PlanBuilder {
     return true;
   }
 
-  /// The product of a contraction with an epilogue that nobody else reads lives in the memory of an output that the epilogue writes over it,
-  /// else in scratch memory.
+  /// The product of a contraction with an epilogue that nobody else reads lives in the memory of an output that the epilogue writes over
+  /// it, else in scratch memory.
   void place_product(int fusion, int now) {
     const NodeId root = fusions_[at(fusion)].root;
     if (launch_of_[at(root)] >= 0) return;
@@ -298,11 +304,11 @@ class PlanBuilder {
   std::map<NodeId, int> output_of_;                  ///< plan outputs with memory of their own
   std::vector<NodeId> handed_out_;                   ///< parameters whose memory an output shares
   std::map<NodeId, int> constant_of_;
-  std::vector<int> sequence_;                        ///< fusions in launch order
-  std::map<NodeId, int> last_read_;                  ///< position in the sequence
+  std::vector<int> sequence_;        ///< fusions in launch order
+  std::map<NodeId, int> last_read_;  ///< position in the sequence
   std::vector<MemoryBlock> blocks_;
   std::map<NodeId, int> block_of_;
-  std::map<NodeId, NodeId> product_in_;              ///< products that lie in an output's memory
+  std::map<NodeId, NodeId> product_in_;  ///< products that lie in an output's memory
 };
 
 }  // namespace

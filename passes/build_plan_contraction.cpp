@@ -18,8 +18,11 @@ struct Loop {
 class Lowering {
  public:
   Lowering(const graph::Graph& graph, const graph::Node& n)
-      : view_(ops::ContractView::parse(n.attrs)), lhs_(graph.node(n.operands[0]).type.shape), rhs_(graph.node(n.operands[1]).type.shape),
-        out_(n.type.shape), dtype_(graph.node(n.operands[0]).type.dtype) {}
+      : view_(ops::ContractView::parse(n.attrs)),
+        lhs_(graph.node(n.operands[0]).type.shape),
+        rhs_(graph.node(n.operands[1]).type.shape),
+        out_(n.type.shape),
+        dtype_(graph.node(n.operands[0]).type.dtype) {}
 
   PlanContraction run(DimProgram& dims) {
     add_loops();

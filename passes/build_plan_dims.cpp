@@ -51,14 +51,25 @@ DimId DimProgram::symbolic(Dim d) {
   DimExpr e;
   switch (d.op()) {
     case Dim::Op::symbol:
-      throw CompileError(fmt::format("the length \"{}\" is the length of no argument's axis by itself, so its value cannot be known when {} is called",
-                                     d.symbol_name(), graph_.name()),
-                         {});
-    case Dim::Op::constant: KILN_ASSERT(false, "a constant is not symbolic"); break;
-    case Dim::Op::add: e.op = DimExpr::Op::add; break;
-    case Dim::Op::mul: e.op = DimExpr::Op::mul; break;
-    case Dim::Op::floordiv: e.op = DimExpr::Op::floordiv; break;
-    case Dim::Op::max: e.op = DimExpr::Op::max; break;
+      throw CompileError(
+          fmt::format("the length \"{}\" is the length of no argument's axis by itself, so its value cannot be known when {} is called",
+                      d.symbol_name(), graph_.name()),
+          {});
+    case Dim::Op::constant:
+      KILN_ASSERT(false, "a constant is not symbolic");
+      break;
+    case Dim::Op::add:
+      e.op = DimExpr::Op::add;
+      break;
+    case Dim::Op::mul:
+      e.op = DimExpr::Op::mul;
+      break;
+    case Dim::Op::floordiv:
+      e.op = DimExpr::Op::floordiv;
+      break;
+    case Dim::Op::max:
+      e.op = DimExpr::Op::max;
+      break;
   }
   e.a = id(d.lhs());
   e.b = id(d.rhs());

@@ -19,8 +19,8 @@ class Printer {
   Printer(const graph::Graph& lines, const Plan& plan) : lines_(lines), plan_(plan) {}
 
   std::string run() {
-    text_ = fmt::format("plan @{}: {} launches, {} kernels, arena {} bytes in {} slots\n", plan_.name, plan_.launches.size(), plan_.kernels.size(),
-                        plan_.arena_bytes < 0 ? "0" : length(plan_.arena_bytes), plan_.arena.size());
+    text_ = fmt::format("plan @{}: {} launches, {} kernels, arena {} bytes in {} slots\n", plan_.name, plan_.launches.size(),
+                        plan_.kernels.size(), plan_.arena_bytes < 0 ? "0" : length(plan_.arena_bytes), plan_.arena.size());
     for (std::size_t i = 0; i < plan_.inputs.size(); ++i) text_ += fmt::format("input {}: {}\n", i, tensor(plan_.inputs[i]));
     for (std::size_t i = 0; i < plan_.constants.size(); ++i) text_ += fmt::format("constant {}: {}\n", i, plan_.constants[i].type.str());
     for (std::size_t i = 0; i < plan_.outputs.size(); ++i) output(i);
@@ -36,12 +36,18 @@ class Printer {
       return fmt::format("({} {} {})", length(static_cast<DimId>(e.a)), op, length(static_cast<DimId>(e.b)));
     };
     switch (e.op) {
-      case DimExpr::Op::constant: return std::to_string(e.a);
-      case DimExpr::Op::input_dim: return fmt::format("input{}.{}", e.a, e.b);
-      case DimExpr::Op::add: return binary("+");
-      case DimExpr::Op::mul: return binary("*");
-      case DimExpr::Op::floordiv: return binary("//");
-      case DimExpr::Op::max: break;
+      case DimExpr::Op::constant:
+        return std::to_string(e.a);
+      case DimExpr::Op::input_dim:
+        return fmt::format("input{}.{}", e.a, e.b);
+      case DimExpr::Op::add:
+        return binary("+");
+      case DimExpr::Op::mul:
+        return binary("*");
+      case DimExpr::Op::floordiv:
+        return binary("//");
+      case DimExpr::Op::max:
+        break;
     }
     return binary("max");
   }
@@ -73,7 +79,8 @@ class Printer {
   /// The lines of the ops of launch i, in order, each once.
   std::string lines(std::size_t i) const {
     const auto begin = static_cast<std::size_t>(plan_.launches[i].first_ordinal);
-    const std::size_t end = i + 1 < plan_.launches.size() ? static_cast<std::size_t>(plan_.launches[i + 1].first_ordinal) : plan_.op_nodes.size();
+    const std::size_t end =
+        i + 1 < plan_.launches.size() ? static_cast<std::size_t>(plan_.launches[i + 1].first_ordinal) : plan_.op_nodes.size();
     std::string text;
     std::set<std::string> seen;
     for (std::size_t n = begin; n < end; ++n) {
@@ -108,8 +115,8 @@ class Printer {
       return lengths(ids);
     };
     const runtime::PlanContraction& c = l.contraction;
-    return fmt::format("contraction {} batch {} row {} col {} depth {} windows {}, {} x {} -> {}", name(c.dtype), extents(c.batch), extents(c.row),
-                       extents(c.col), extents(c.depth), c.windows.size(), place(l.lhs), place(l.rhs), place(l.out));
+    return fmt::format("contraction {} batch {} row {} col {} depth {} windows {}, {} x {} -> {}", name(c.dtype), extents(c.batch),
+                       extents(c.row), extents(c.col), extents(c.depth), c.windows.size(), place(l.lhs), place(l.rhs), place(l.out));
   }
 
   const graph::Graph& lines_;

@@ -7,8 +7,10 @@
 //  4. A scalar is cheap up to ten plain ops: a kernel computes it once, before its loop.
 //  5. Anything else that several kernels read (an exp, a gathered row), or that a broadcast or an overlapping window would recompute, is
 //     written to memory once.
-//  6. Kernels over the same elements that share a tensor become one kernel with several outputs, as far as its arguments and body stay small.
-//  7. A contraction takes elementwise consumers while a tile is in cache, as long as they stream few tensors: an SGD update yes, an Adam update no.
+//  6. Kernels over the same elements that share a tensor become one kernel with several outputs, as far as its arguments and body stay
+//  small.
+//  7. A contraction takes elementwise consumers while a tile is in cache, as long as they stream few tensors: an SGD update yes, an Adam
+//  update no.
 #pragma once
 #include <cstdint>
 
@@ -16,14 +18,14 @@
 
 namespace kiln::passes::cost {
 
-inline constexpr double kCheap = 8;             ///< an expression up to this cost may be computed again (rule 3)
-inline constexpr int kCheapTensors = 2;         ///< ... if it reads at most this many tensors of its own size
-inline constexpr int kScalarOps = 10;           ///< rule 4
-inline constexpr double kScalarCost = 40;       ///< ... up to this cost: a power is worth a launch
-inline constexpr int kMaxBody = 160;            ///< ops of one kernel
-inline constexpr int kMaxArguments = 24;        ///< tensors that one kernel reads and writes
-inline constexpr int kMaxEpilogueStreams = 5;   ///< tensors of the result's size that an epilogue reads and writes (rule 7)
-inline constexpr std::int64_t kSmall = 2048;    ///< elements up to which a launch costs more than its work
+inline constexpr double kCheap = 8;            ///< an expression up to this cost may be computed again (rule 3)
+inline constexpr int kCheapTensors = 2;        ///< ... if it reads at most this many tensors of its own size
+inline constexpr int kScalarOps = 10;          ///< rule 4
+inline constexpr double kScalarCost = 40;      ///< ... up to this cost: a power is worth a launch
+inline constexpr int kMaxBody = 160;           ///< ops of one kernel
+inline constexpr int kMaxArguments = 24;       ///< tensors that one kernel reads and writes
+inline constexpr int kMaxEpilogueStreams = 5;  ///< tensors of the result's size that an epilogue reads and writes (rule 7)
+inline constexpr std::int64_t kSmall = 2048;   ///< elements up to which a launch costs more than its work
 
 /// Cost of the op alone, its operands at hand.
 double op_cost(const graph::Node& node);

@@ -1,6 +1,8 @@
-// Fusion: which ops of an optimized graph become one launch. Plain C++ over graph::Graph; passes/fuse.cpp carries it to and from the dialect.
+// Fusion: which ops of an optimized graph become one launch. Plain C++ over graph::Graph; passes/fuse.cpp carries it to and from the
+// dialect.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -17,11 +19,15 @@ std::string_view name(FusionKind kind);
 /// Inverse of name(); InternalError for any other text.
 FusionKind fusion_kind(std::string_view text);
 
+/// Ops that make a kernel of a kind of their own: reduce, contract, scatter. Empty for all others.
+std::optional<FusionKind> root_kind(const graph::Node& node);
+
 /// One launch: ops computed together. A cheap op may be a member of several fusions.
 struct Fusion {
   FusionKind kind = FusionKind::loop;
-  std::vector<graph::NodeId> nodes;    ///< members, operands first
-  std::vector<graph::NodeId> inputs;   ///< values in memory that members read: parameters, large constants, other fusions' outputs, reshapes of them
+  std::vector<graph::NodeId> nodes;  ///< members, operands first
+  std::vector<graph::NodeId>
+      inputs;  ///< values in memory that members read: parameters, large constants, other fusions' outputs, reshapes of them
   std::vector<graph::NodeId> outputs;  ///< members whose values others read
   graph::NodeId root = -1;             ///< the reduce, arg_reduce, contract or scatter_add; -1 for a loop
 };
@@ -32,8 +38,8 @@ struct FusedGraph {
   std::vector<Fusion> fusions;  ///< each after those whose outputs it reads
 };
 
-/// Folds transposes of a contraction's operands and of its result into its equation, where strides do their work, and swaps operands where that
-/// makes the result row-major. Ops that nobody reads afterwards are dropped.
+/// Folds transposes of a contraction's operands and of its result into its equation, where strides do their work, and swaps operands where
+/// that makes the result row-major. Ops that nobody reads afterwards are dropped.
 graph::Graph fold_into_contractions(const graph::Graph& graph);
 
 /// Divides a graph as it is. Near-linear in the number of nodes.

@@ -12,7 +12,8 @@ using graph::NodeId;
 
 class Folder {
  public:
-  explicit Folder(const graph::Graph& from) : from_(from), to_(from.name()), uses_(from.nodes().size(), 0), new_id_(from.nodes().size(), -1) {}
+  explicit Folder(const graph::Graph& from)
+      : from_(from), to_(from.name()), uses_(from.nodes().size(), 0), new_id_(from.nodes().size(), -1) {}
 
   graph::Graph run() {
     count_uses();

@@ -2,7 +2,8 @@
 //
 // 1. estimate(), forwards: what computing a value from memory would cost.
 // 2. decide(), backwards: a node is either an atom (computed by one launch, once) or computed inside each atom that needs it.
-// 3. group(), forwards: atoms join groups. Groups are numbered as they are made, and an atom only joins a group whose number is at least that
+// 3. group(), forwards: atoms join groups. Groups are numbered as they are made, and an atom only joins a group whose number is at least
+// that
 //    of every group it reads from: so reads always go from a group to an earlier one or stay inside, and no cycle can arise.
 #include <algorithm>
 #include <set>
@@ -24,15 +25,6 @@ constexpr NodeId kSeveral = -2;
 constexpr std::ptrdiff_t kReadersTried = 4;
 constexpr std::size_t kLargestPlanConstant = 65536;
 
-/// Root ops make a kernel of their own kind.
-std::optional<FusionKind> root_kind(const Node& n) {
-  if (n.op == nullptr || n.op->kind == ops::OpKind::elementwise) return std::nullopt;
-  if (n.op->name == "contract") return FusionKind::contract;
-  if (n.op->name == "reduce" || n.op->name == "arg_reduce") return FusionKind::reduce;
-  if (n.op->name == "scatter_add") return FusionKind::scatter;
-  return std::nullopt;
-}
-
 /// A value in memory that an atom reads. `view` is the reshape through which it does, else `base` itself.
 struct Leaf {
   NodeId view = kNobody;
@@ -49,17 +41,24 @@ struct Closure {
 struct Group {
   FusionKind kind = FusionKind::loop;
   NodeId root = kNobody;
-  Shape shape;                ///< of every output
+  Shape shape;  ///< of every output
   std::vector<NodeId> atoms;
   std::set<NodeId> nodes;
-  std::set<NodeId> inputs;    ///< views
+  std::set<NodeId> inputs;  ///< views
 };
 
 class Divider {
  public:
   explicit Divider(const graph::Graph& graph)
-      : graph_(graph), uses_(count(), 0), in_memory_(count(), false), cost_(count()), atom_(count(), false), owner_(count(), kNobody), evaluations_(count()),
-        group_of_(count(), -1), updates_state_(count(), false) {}
+      : graph_(graph),
+        uses_(count(), 0),
+        in_memory_(count(), false),
+        cost_(count()),
+        atom_(count(), false),
+        owner_(count(), kNobody),
+        evaluations_(count()),
+        group_of_(count(), -1),
+        updates_state_(count(), false) {}
 
   std::vector<Fusion> run() {
     count_uses();
@@ -352,12 +351,12 @@ class Divider {
   std::vector<bool> in_memory_;  ///< must be an atom
   std::vector<Estimate> cost_;
   std::vector<bool> atom_;
-  std::vector<NodeId> owner_;         ///< the only atom that needs the node, or kSeveral
-  std::vector<double> evaluations_;   ///< of the node's expression for each of its elements, if it were no atom
+  std::vector<NodeId> owner_;        ///< the only atom that needs the node, or kSeveral
+  std::vector<double> evaluations_;  ///< of the node's expression for each of its elements, if it were no atom
   std::vector<int> group_of_;
   std::vector<bool> updates_state_;
   std::unordered_map<NodeId, Closure> closures_;
-  std::set<NodeId> heavy_updates_;    ///< contractions whose state updates are kernels of their own
+  std::set<NodeId> heavy_updates_;  ///< contractions whose state updates are kernels of their own
   std::vector<Group> groups_;
   std::unordered_map<NodeId, std::vector<int>> readers_;  ///< loop groups that read a value in memory
   std::unordered_map<std::string, int> small_;            ///< the last small loop group of a shape
@@ -373,6 +372,14 @@ FusionKind fusion_kind(std::string_view text) {
   const auto* found = std::find(std::begin(kKindNames), std::end(kKindNames), text);
   KILN_ASSERT(found != std::end(kKindNames), "no fusion is of kind {}", text);
   return static_cast<FusionKind>(found - std::begin(kKindNames));
+}
+
+std::optional<FusionKind> root_kind(const Node& n) {
+  if (n.op == nullptr || n.op->kind == ops::OpKind::elementwise) return std::nullopt;
+  if (n.op->name == "contract") return FusionKind::contract;
+  if (n.op->name == "reduce" || n.op->name == "arg_reduce") return FusionKind::reduce;
+  if (n.op->name == "scatter_add") return FusionKind::scatter;
+  return std::nullopt;
 }
 
 NodeId base_of(const graph::Graph& graph, NodeId node) {

@@ -23,10 +23,14 @@ constexpr std::int64_t kUnrolledLength = 16;
 
 KernelKind kernel_kind(FusionKind kind) {
   switch (kind) {
-    case FusionKind::reduce: return KernelKind::reduce;
-    case FusionKind::scatter: return KernelKind::scatter;
-    case FusionKind::contract: return KernelKind::tile;
-    case FusionKind::loop: break;
+    case FusionKind::reduce:
+      return KernelKind::reduce;
+    case FusionKind::scatter:
+      return KernelKind::scatter;
+    case FusionKind::contract:
+      return KernelKind::tile;
+    case FusionKind::loop:
+      break;
   }
   return KernelKind::loop;
 }
@@ -128,8 +132,8 @@ class SpecBuilder {
 
  public:
   static int num_columns(const ops::ContractView& view) {
-    return static_cast<int>(std::count_if(view.out.begin(), view.out.end(),
-                                          [&](char c) { return view.label(c).role == ops::LabelRole::col; }));
+    return static_cast<int>(
+        std::count_if(view.out.begin(), view.out.end(), [&](char c) { return view.label(c).role == ops::LabelRole::col; }));
   }
 
  private:
@@ -180,7 +184,8 @@ class SpecBuilder {
       if (d.op != nullptr) {
         node.op = d.op->name;
         for (const auto& [name, value] : d.attrs) {
-          const bool implied = std::holds_alternative<Shape>(value) || std::holds_alternative<DType>(value) || std::string_view(name) == "limit";
+          const bool implied =
+              std::holds_alternative<Shape>(value) || std::holds_alternative<DType>(value) || std::string_view(name) == "limit";
           if (!implied) node.attrs.set(name, value);
         }
         if (is_fallible(graph_.node(d.node))) node.ordinal = static_cast<int>(kernel_.ops.size());
@@ -236,7 +241,8 @@ class SpecBuilder {
       const BodyNode& out = spec.body[at(spec.outputs[o])];
       for (int i = 0; i < spec.num_inputs; ++i) {
         const BodyNode& in = spec.body[at(i)];
-        if (same[at(i)] && in.shape == out.shape && size_of(in.dtype) == size_of(out.dtype)) spec.aliases.emplace_back(static_cast<int>(o), i);
+        if (same[at(i)] && in.shape == out.shape && size_of(in.dtype) == size_of(out.dtype))
+          spec.aliases.emplace_back(static_cast<int>(o), i);
       }
     }
   }

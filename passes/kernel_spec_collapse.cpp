@@ -155,7 +155,8 @@ class Collapser {
     }
   }
 
-  /// Neighbouring labels (a, b) in tensor t: one fate with every other place where they are neighbours, hard if one appears without the other.
+  /// Neighbouring labels (a, b) in tensor t: one fate with every other place where they are neighbours, hard if one appears without the
+  /// other.
   void tie_pair(int n, const std::vector<std::vector<int>>& axes, std::size_t t, std::size_t i) {
     const AxisLabels& labels = labels_[at(n)];
     const int a = labels.tensors[t][at(axes[t][i])], b = labels.tensors[t][at(axes[t][i + 1])];
@@ -175,8 +176,8 @@ class Collapser {
     }
   }
 
-  /// Both shapes are cut where the products of the lengths so far agree; those boundaries share their fate, so that merging keeps a reshape a
-  /// reshape of fewer axes.
+  /// Both shapes are cut where the products of the lengths so far agree; those boundaries share their fate, so that merging keeps a reshape
+  /// a reshape of fewer axes.
   void tie_reshape(int n) {
     const int x = body_[at(n)].operands[0];
     const std::vector<int> from = kept_axes(x), to = kept_axes(n);

@@ -1,4 +1,5 @@
-// Iteration spaces with as few axes as possible: neighbouring axes that all ops of a kernel treat jointly become one, and axes of length 1 go.
+// Iteration spaces with as few axes as possible: neighbouring axes that all ops of a kernel treat jointly become one, and axes of length 1
+// go.
 #pragma once
 #include <vector>
 
@@ -11,8 +12,8 @@ struct DraftNode {
   const ops::OpDef* op = nullptr;  ///< nullptr for an input
   Attrs attrs;
   TensorType type;
-  std::vector<int> operands;       ///< earlier nodes
-  graph::NodeId node = -1;         ///< what it computes in the graph; several drafts may stem from one node
+  std::vector<int> operands;  ///< earlier nodes
+  graph::NodeId node = -1;    ///< what it computes in the graph; several drafts may stem from one node
 };
 
 /// Rewrites shapes and attributes; a reshape that has become the identity is bypassed (its users read its operand) but stays in the list.

@@ -144,11 +144,21 @@ class Labeller {
 
 Labeller::Rule rule_of(const ops::OpDef& op) {
   static constexpr std::pair<std::string_view, Labeller::Rule> rules[] = {
-      {"broadcast", &Labeller::broadcast},   {"transpose", &Labeller::transpose},     {"cast", &Labeller::elementwise},
-      {"reduce", &Labeller::reduce},         {"arg_reduce", &Labeller::arg_reduce},   {"slice", &Labeller::slice},
-      {"pad", &Labeller::pad},               {"concat", &Labeller::concat},           {"window_reduce", &Labeller::window},
-      {"gather", &Labeller::gather},         {"scatter_add", &Labeller::scatter_add}, {"window_max_grad", &Labeller::window},
-      {"iota", &Labeller::iota},             {"random", &Labeller::flat},             {"constant", &Labeller::flat},
+      {"broadcast", &Labeller::broadcast},
+      {"transpose", &Labeller::transpose},
+      {"cast", &Labeller::elementwise},
+      {"reduce", &Labeller::reduce},
+      {"arg_reduce", &Labeller::arg_reduce},
+      {"slice", &Labeller::slice},
+      {"pad", &Labeller::pad},
+      {"concat", &Labeller::concat},
+      {"window_reduce", &Labeller::window},
+      {"gather", &Labeller::gather},
+      {"scatter_add", &Labeller::scatter_add},
+      {"window_max_grad", &Labeller::window},
+      {"iota", &Labeller::iota},
+      {"random", &Labeller::flat},
+      {"constant", &Labeller::flat},
   };
   if (op.kind == ops::OpKind::elementwise) return &Labeller::elementwise;
   for (const auto& [name, rule] : rules) {

@@ -8,8 +8,8 @@
 
 namespace kiln::passes {
 
-/// Equal labels are one iteration axis: same length, same index. Neighbouring labels may be merged into one axis where every tensor that has
-/// one has the other beside it; a hard label never merges.
+/// Equal labels are one iteration axis: same length, same index. Neighbouring labels may be merged into one axis where every tensor that
+/// has one has the other beside it; a hard label never merges.
 struct AxisLabels {
   std::vector<std::vector<int>> tensors;  ///< of each operand, then of the result
   std::vector<bool> hard;                 ///< by label

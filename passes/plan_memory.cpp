@@ -19,7 +19,8 @@ struct Placed {
 };
 
 /// The smallest gap between blocks that live at the same time and has room, else the end of the last one. `placed` is sorted by begin.
-std::int64_t best_fit(std::span<const MemoryBlock> blocks, const std::vector<Placed>& placed, const MemoryBlock& block, std::int64_t bytes) {
+std::int64_t best_fit(std::span<const MemoryBlock> blocks, const std::vector<Placed>& placed, const MemoryBlock& block,
+                      std::int64_t bytes) {
   std::int64_t end = 0, best = -1, best_gap = 0;
   for (const Placed& p : placed) {
     if (!overlap(blocks[p.block], block)) continue;
@@ -34,7 +35,8 @@ std::int64_t best_fit(std::span<const MemoryBlock> blocks, const std::vector<Pla
 }
 
 std::int64_t place_static(std::span<const MemoryBlock> blocks, std::vector<std::size_t> order, std::vector<Dim>& offsets) {
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return blocks[a].bytes.bits() > blocks[b].bytes.bits(); });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return blocks[a].bytes.bits() > blocks[b].bytes.bits(); });
   std::vector<Placed> placed;
   std::int64_t total = 0;
   for (std::size_t i : order) {
