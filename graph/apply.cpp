@@ -1,6 +1,7 @@
 // apply(): how an op meets its operands, eager or traced.
-#include <array>
-#include <memory>
+#include <cstddef>
+#include <new>
+#include <type_traits>
 
 #include "base/require.h"
 #include "graph/symbolic.h"
@@ -66,9 +67,14 @@ Value finish_eager(TensorType type, runtime::Buffer buffer, bool all_weak) {
   return Value::eager(std::move(type), std::move(buffer));
 }
 
-/// `scratch` holds a weak operand's element.
-Value run_eager(const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs, std::span<TensorType> types,
-                std::span<ops::View> views, std::span<std::uint64_t> scratch) {
+/// Arguments of infer and kernel. `types` and `views` are raw memory for one entry an operand; `scratch` holds weak operands' elements.
+struct EagerFrame {
+  TensorType* types;
+  ops::View* views;
+  std::uint64_t* scratch;
+};
+
+Value run_eager(const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs, EagerFrame frame) {
   bool any_weak = false;
   for (const Value& v : operands) any_weak |= v.weak();
   WeakTarget target;
@@ -76,45 +82,48 @@ Value run_eager(const ops::OpDef& op, std::span<const Value> operands, const Att
   if (any_weak) target = weak_target(op, operands);
   for (std::size_t i = 0; i < operands.size(); ++i) {
     const ValueImpl& body = *operands[i].get();
-    types[i] = body.type;
-    views[i].shape = body.type.shape;
     if (body.weak) {
-      types[i].dtype = operand_dtype(op, i, target);
-      store_weak(operands[i], types[i].dtype, &scratch[i]);
-      views[i].data = &scratch[i];
+      DType dtype = operand_dtype(op, i, target);
+      store_weak(operands[i], dtype, &frame.scratch[i]);
+      new (&frame.types[i]) TensorType{dtype, {}};
+      new (&frame.views[i]) ops::View{&frame.scratch[i], dtype, {}};
     } else {
-      views[i].data = body.buffer.data();
+      new (&frame.types[i]) TensorType(body.type);
+      new (&frame.views[i]) ops::View{body.buffer.data(), body.type.dtype, body.type.shape};
     }
-    views[i].dtype = types[i].dtype;
   }
-  TensorType type = op.infer(op, types, attrs);
+  TensorType type = op.infer(op, {frame.types, operands.size()}, attrs);
   if (op.traits.view && !operands.empty() && !operands[0].weak()) return Value::eager(std::move(type), operands[0].get()->buffer);
   runtime::Buffer buffer = runtime::Buffer::allocate(static_cast<std::size_t>(type.shape.count()) * size_of(type.dtype));
-  op.kernel(op, views, {buffer.data(), type.dtype, type.shape}, attrs);
+  op.kernel(op, {frame.views, operands.size()}, {buffer.data(), type.dtype, type.shape}, attrs);
   return finish_eager(std::move(type), std::move(buffer), target.all_weak && op.kind == ops::OpKind::elementwise);
 }
 
+static_assert(std::is_trivially_destructible_v<TensorType> && std::is_trivially_destructible_v<ops::View>);
+
+/// Memory for the frame of a call with few operands. Zeroing it would cost as much as a small kernel.
 template <std::size_t N>
-Value run_eager_small(const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs) {
-  std::array<TensorType, N> types;
-  std::array<ops::View, N> views;
-  std::array<std::uint64_t, N> scratch;
-  std::size_t n = operands.size();
-  return run_eager(op, operands, attrs, std::span(types).first(n), std::span(views).first(n), std::span(scratch).first(n));
-}
+struct SmallFrame {
+  alignas(TensorType) std::byte types[N * sizeof(TensorType)];
+  alignas(ops::View) std::byte views[N * sizeof(ops::View)];
+  std::uint64_t scratch[N];
+
+  SmallFrame() {}  // NOLINT: uninitialized on purpose
+  EagerFrame frame() { return {reinterpret_cast<TensorType*>(types), reinterpret_cast<ops::View*>(views), scratch}; }
+};
 
 Value apply_eager(const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs) {
   for (const Value& v : operands) {
-    if (v.symbolic()) [[unlikely]]
-      fail_leaked(v, op.name);
+    if (v.symbolic()) [[unlikely]] fail_leaked(v, op.name);
   }
-  if (operands.size() <= 1) return run_eager_small<1>(op, operands, attrs);
-  if (operands.size() == 2) return run_eager_small<2>(op, operands, attrs);
-  if (operands.size() <= 4) return run_eager_small<4>(op, operands, attrs);
+  if (operands.size() <= 3) {
+    SmallFrame<3> memory;
+    return run_eager(op, operands, attrs, memory.frame());
+  }
   std::vector<TensorType> types(operands.size());
   std::vector<ops::View> views(operands.size());
   std::vector<std::uint64_t> scratch(operands.size());
-  return run_eager(op, operands, attrs, types, views, scratch);
+  return run_eager(op, operands, attrs, {types.data(), views.data(), scratch.data()});
 }
 
 Value constant_node(const Literal& literal) { return ops::constant<Value>(literal); }
