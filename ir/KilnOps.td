@@ -42,6 +42,10 @@ def Kiln_ArgReduceOp : Kiln_Structural<"arg_reduce", (ins Kiln_Tensor:$input, St
 def Kiln_ContractOp : Kiln_Structural<"contract", (ins Kiln_Tensor:$lhs, Kiln_Tensor:$rhs, StrAttr:$equation, StrAttr:$order, StrAttr:$window,
     OptionalAttr<DenseI64ArrayAttr>:$strides, OptionalAttr<DenseI64ArrayAttr>:$padding_low, OptionalAttr<DenseI64ArrayAttr>:$padding_high,
     OptionalAttr<DenseI64ArrayAttr>:$lhs_dilation, OptionalAttr<DenseI64ArrayAttr>:$rhs_dilation, OptionalAttr<DenseI64ArrayAttr>:$reverse)>;
+// The same without operands.
+class Kiln_Source<string name, dag signature, list<Trait> traits = []> : Kiln_Structural<name, signature, traits> {
+  let assemblyFormat = "attr-dict `:` functional-type(operands, results)";
+}
 class Kiln_Windowed<string name, dag signature> : Kiln_Structural<name, !con(signature, (ins StrAttr:$kind, DenseI64ArrayAttr:$window,
     DenseI64ArrayAttr:$strides, DenseI64ArrayAttr:$padding_low, DenseI64ArrayAttr:$padding_high))>;
 def Kiln_WindowReduceOp : Kiln_Windowed<"window_reduce", (ins Kiln_Tensor:$input)>;
@@ -54,9 +58,9 @@ def Kiln_ConcatOp : Kiln_Structural<"concat", (ins Variadic<Kiln_Tensor>:$inputs
 def Kiln_PadOp : Kiln_Structural<"pad", (ins Kiln_Tensor:$input, Kiln_Tensor:$value, DenseI64ArrayAttr:$low, DenseI64ArrayAttr:$high, DenseI64ArrayAttr:$interior)>;
 def Kiln_GatherOp : Kiln_Structural<"gather", (ins Kiln_Tensor:$input, Kiln_Tensor:$indices, I64Attr:$axis)>;
 def Kiln_ScatterAddOp : Kiln_Structural<"scatter_add", (ins Kiln_Tensor:$input, Kiln_Tensor:$indices, Kiln_Tensor:$updates, I64Attr:$axis)>;
-def Kiln_IotaOp : Kiln_Structural<"iota", (ins I64Attr:$axis), [Kiln_ShapeIsResultType, Kiln_DTypeIsResultType]>;
+def Kiln_IotaOp : Kiln_Source<"iota", (ins I64Attr:$axis), [Kiln_ShapeIsResultType, Kiln_DTypeIsResultType]>;
 def Kiln_CastOp : Kiln_Structural<"cast", (ins Kiln_Tensor:$input), [Kiln_DTypeIsResultType]>;
-def Kiln_ConstantOp : Kiln_Structural<"constant", (ins ElementsAttr:$value)>;
+def Kiln_ConstantOp : Kiln_Source<"constant", (ins ElementsAttr:$value)>;
 def Kiln_RandomOp : Kiln_Structural<"random", (ins Kiln_Tensor:$key, StrAttr:$kind, I64Attr:$stream), [Kiln_ShapeIsResultType, Kiln_DTypeIsResultType]>;
 
 def Kiln_FusionOp : Kiln_Op<"fusion", [Pure, IsolatedFromAbove, SingleBlock]> {

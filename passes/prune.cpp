@@ -9,8 +9,11 @@ namespace kiln::passes {
 
 void prune(mlir::func::FuncOp function, const PassOptions&) {
   mlir::Block& block = function.getBody().front();
-  for (mlir::Operation& op : llvm::make_early_inc_range(llvm::reverse(block.without_terminator()))) {
-    if (op.use_empty()) op.erase();
+  mlir::Operation* op = block.getTerminator()->getPrevNode();
+  while (op != nullptr) {
+    mlir::Operation* previous = op->getPrevNode();
+    if (op->use_empty()) op->erase();
+    op = previous;
   }
 }
 

@@ -1,7 +1,8 @@
 // kiln-opt: runs passes on text. Every pass is a flag (--kiln-cse), --kiln-pipeline runs all of them, --kiln-round-trip goes through
 // graph::Graph.
+#include <kiln/error.h>
 #include <llvm/Support/CommandLine.h>
-#include <llvm/Support/InitLLVM.h>
+#include <llvm/Support/FormatVariadic.h>
 #include <mlir/Pass/Pass.h>
 #include <mlir/Pass/PassRegistry.h>
 #include <mlir/Tools/mlir-opt/MlirOptMain.h>
@@ -13,7 +14,6 @@
 #include "ir/dialect.h"
 #include "ir/export.h"
 #include "ir/import.h"
-#include "kiln/error.h"
 #include "passes/pipeline.h"
 
 namespace {
