@@ -1,0 +1,270 @@
+// Builder's operations.
+#include "codegen/builder.h"
+
+#include <mlir/IR/Matchers.h>
+
+namespace kiln::codegen {
+
+namespace arith = mlir::arith;
+namespace LLVM = mlir::LLVM;
+
+Builder::Builder(mlir::OpBuilder& builder, const TargetHooks& hooks, int lanes)
+    : builder_(builder),
+      hooks_(hooks),
+      location_(builder.getUnknownLoc()),
+      pointer_(LLVM::LLVMPointerType::get(builder.getContext(), hooks.address_space())),
+      lanes_(lanes) {}
+
+Type Builder::value_type(DType t) {
+  switch (t) {
+    case DType::boolean: return builder_.getI1Type();
+    case DType::uint8:
+    case DType::int8: return builder_.getI8Type();
+    case DType::int32: return builder_.getI32Type();
+    case DType::int64: return builder_.getI64Type();
+    case DType::float64: return builder_.getF64Type();
+    default: return builder_.getF32Type();
+  }
+}
+
+Type Builder::memory_type(DType t) {
+  switch (t) {
+    case DType::boolean: return builder_.getI8Type();
+    case DType::float16:
+    case DType::bfloat16: return builder_.getI16Type();
+    default: return value_type(t);
+  }
+}
+
+Type Builder::element_type(Type t) {
+  auto vector = mlir::dyn_cast<mlir::VectorType>(t);
+  return vector ? vector.getElementType() : t;
+}
+
+int Builder::lanes_of(Value v) {
+  auto vector = mlir::dyn_cast<mlir::VectorType>(v.getType());
+  return vector ? static_cast<int>(vector.getNumElements()) : 1;
+}
+
+Type Builder::vector_of(Type element, int n) { return n == 1 ? element : mlir::VectorType::get({n}, element); }
+
+Value Builder::constant(Type t, double value) {
+  if (mlir::isa<mlir::FloatType>(t)) return pure<arith::ConstantOp>({}, builder_.getFloatAttr(t, value));
+  return integer(t, static_cast<std::int64_t>(value));
+}
+
+Value Builder::integer(Type t, std::int64_t value) {
+  const llvm::APInt bits(t.getIntOrFloatBitWidth(), static_cast<std::uint64_t>(value), true, true);
+  return pure<arith::ConstantOp>({}, builder_.getIntegerAttr(t, bits));
+}
+
+Value Builder::iota(Type element, int n) {
+  llvm::SmallVector<llvm::APInt> lanes;
+  for (int i = 0; i < n; ++i) lanes.push_back(llvm::APInt(element.getIntOrFloatBitWidth(), static_cast<std::uint64_t>(i)));
+  auto attribute = mlir::DenseElementsAttr::get(mlir::VectorType::get({n}, element), lanes);
+  return pure<arith::ConstantOp>({}, mlir::cast<mlir::TypedAttr>(attribute));
+}
+
+bool Builder::is_constant(Value v, std::int64_t& value) {
+  llvm::APInt bits;
+  if (!v || !mlir::matchPattern(v, mlir::m_ConstantInt(&bits))) return false;
+  value = bits.getSExtValue();
+  return true;
+}
+
+bool Builder::is_constant_equal(Value v, std::int64_t value) {
+  std::int64_t found = 0;
+  return is_constant(v, found) && found == value;
+}
+
+void Builder::hoist(llvm::ArrayRef<Value> operands) {
+  while (true) {
+    mlir::Region* region = builder_.getInsertionBlock()->getParent();
+    mlir::Operation* parent = region->getParentOp();
+    if (!mlir::isa<mlir::scf::ForOp>(parent)) return;
+    for (Value v : operands) {
+      if (v.getParentRegion() == region) return;
+    }
+    builder_.setInsertionPoint(parent);
+  }
+}
+
+void Builder::match(Value& a, Value& b) {
+  if (is_vector(a) && !is_vector(b)) b = splat(b, lanes_of(a));
+  if (is_vector(b) && !is_vector(a)) a = splat(a, lanes_of(b));
+}
+
+void Builder::mark_contractable(Value v) {
+  if (contraction_) products_.insert(v);
+}
+
+bool Builder::take_product(Value v, Value& a, Value& b) {
+  if (!contraction_ || !products_.contains(v)) return false;
+  auto product = v.getDefiningOp<arith::MulFOp>();
+  if (!product) return false;
+  a = product.getLhs();
+  b = product.getRhs();
+  return true;
+}
+
+Value Builder::add(Value a, Value b) {
+  if (!mlir::isa<mlir::FloatType>(element_type(a))) return binary<arith::AddIOp>(a, b);
+  Value x, y;
+  if (take_product(a, x, y)) return fma(x, y, b);
+  if (take_product(b, x, y)) return fma(x, y, a);
+  return binary<arith::AddFOp>(a, b);
+}
+
+Value Builder::sub(Value a, Value b) {
+  if (!mlir::isa<mlir::FloatType>(element_type(a))) return binary<arith::SubIOp>(a, b);
+  Value x, y;
+  if (take_product(a, x, y)) return fma(x, y, unary<arith::NegFOp>(b));
+  if (take_product(b, x, y)) return fma(unary<arith::NegFOp>(x), y, a);
+  return binary<arith::SubFOp>(a, b);
+}
+
+Value Builder::mul(Value a, Value b) {
+  if (mlir::isa<mlir::FloatType>(element_type(a))) return binary<arith::MulFOp>(a, b);
+  return binary<arith::MulIOp>(a, b);
+}
+
+Value Builder::compare(arith::CmpIPredicate predicate, Value a, Value b) {
+  match(a, b);
+  return pure<arith::CmpIOp>({a, b}, predicate, a, b);
+}
+
+Value Builder::compare(arith::CmpFPredicate predicate, Value a, Value b) {
+  match(a, b);
+  return pure<arith::CmpFOp>({a, b}, predicate, a, b);
+}
+
+Value Builder::select(Value condition, Value a, Value b) {
+  match(a, b);
+  if (is_vector(condition) && !is_vector(a)) {
+    a = splat(a, lanes_of(condition));
+    b = splat(b, lanes_of(condition));
+  }
+  return pure<arith::SelectOp>({condition, a, b}, condition, a, b);
+}
+
+Value Builder::fma(Value a, Value b, Value c) {
+  match(a, b);
+  match(a, c);
+  match(b, c);
+  if (!hooks_.has_fma()) return binary<arith::AddFOp>(binary<arith::MulFOp>(a, b), c);
+  return pure<LLVM::FMAOp>({a, b, c}, a.getType(), a, b, c);
+}
+
+Value Builder::bitcast(Value v, Type element) {
+  if (element_type(v) == element) return v;
+  return pure<arith::BitcastOp>({v}, like(v, element), v);
+}
+
+Value Builder::integer_cast(Value v, Type element, bool sign) {
+  const unsigned from = element_type(v).getIntOrFloatBitWidth();
+  const unsigned to = element.getIntOrFloatBitWidth();
+  if (from == to) return v;
+  if (from > to) return pure<arith::TruncIOp>({v}, like(v, element), v);
+  if (sign) return pure<arith::ExtSIOp>({v}, like(v, element), v);
+  return pure<arith::ExtUIOp>({v}, like(v, element), v);
+}
+
+Value Builder::splat(Value scalar, int n) {
+  if (is_vector(scalar) || n == 1) return scalar;
+  return pure<mlir::vector::BroadcastOp>({scalar}, vector_of(scalar.getType(), n), scalar);
+}
+
+Value Builder::extract(Value vector, int lane) { return pure<mlir::vector::ExtractOp>({vector}, vector, lane); }
+
+Value Builder::shuffle(Value a, Value b, llvm::ArrayRef<std::int64_t> lanes) { return pure<mlir::vector::ShuffleOp>({a, b}, a, b, lanes); }
+
+Value Builder::slice(Value vector, int first, int count) {
+  if (count == 1) return extract(vector, first);
+  llvm::SmallVector<std::int64_t> lanes;
+  for (int i = 0; i < count; ++i) lanes.push_back(first + i);
+  return shuffle(vector, vector, lanes);
+}
+
+Value Builder::first_lanes(Value count, int n) {
+  Value limited = integer_cast(min_signed(max_signed(count, integer(0)), integer(n)), i32(), true);
+  return compare(arith::CmpIPredicate::slt, iota(i32(), n), splat(limited, n));
+}
+
+Value Builder::offset(Value pointer, Type element, Value count) {
+  if (is_constant_equal(count, 0)) return pointer;
+  return pure<LLVM::GEPOp>({pointer, count}, pointer.getType(), element, pointer, mlir::ValueRange{count});
+}
+
+Value Builder::load_scalar(Value pointer, Type type, bool invariant) {
+  mlir::OpBuilder::InsertionGuard guard(builder_);
+  if (invariant) hoist({pointer});
+  const unsigned bytes = mlir::isa<LLVM::LLVMPointerType>(type) ? 8 : type.getIntOrFloatBitWidth() / 8;
+  return LLVM::LoadOp::create(builder_, location(), type, pointer, bytes, false, false, invariant);
+}
+
+void Builder::store_scalar(Value value, Value pointer) {
+  const unsigned bytes = mlir::isa<LLVM::LLVMPointerType>(value.getType()) ? 8 : value.getType().getIntOrFloatBitWidth() / 8;
+  LLVM::StoreOp::create(builder_, location(), value, pointer, bytes);
+}
+
+Value Builder::stack(Type element, std::int64_t count) {
+  mlir::OpBuilder::InsertionGuard guard(builder_);
+  builder_.setInsertionPointToStart(entry());
+  Value n = arith::ConstantOp::create(builder_, location(), builder_.getI64IntegerAttr(count));
+  return LLVM::AllocaOp::create(builder_, location(), LLVM::LLVMPointerType::get(builder_.getContext()), element, n, 64);
+}
+
+Values Builder::loop(Value begin, Value end, Value step, mlir::ValueRange initial, const LoopBody& body) {
+  // The body is filled after the op exists: hoisting needs the parents.
+  auto op = mlir::scf::ForOp::create(builder_, location(), begin, end, step, initial);
+  mlir::OpBuilder::InsertionGuard guard(builder_);
+  builder_.setInsertionPointToStart(op.getBody());
+  Values next = body(op.getInductionVar(), op.getRegionIterArgs());
+  if (!initial.empty()) mlir::scf::YieldOp::create(builder_, location(), next);
+  return Values(op.getResults().begin(), op.getResults().end());
+}
+
+void Builder::loop(Value begin, Value end, Value step, const std::function<void(Value induction)>& body) {
+  loop(begin, end, step, {}, [&](Value induction, mlir::ValueRange) {
+    body(induction);
+    return Values{};
+  });
+}
+
+Values Builder::branch(Value condition, mlir::TypeRange types, const std::function<Values()>& then, const std::function<Values()>& otherwise) {
+  auto op = mlir::scf::IfOp::create(builder_, location(), types, condition, true);
+  mlir::OpBuilder::InsertionGuard guard(builder_);
+  builder_.setInsertionPointToStart(&op.getThenRegion().front());
+  Values a = then();
+  mlir::scf::YieldOp::create(builder_, location(), a);
+  builder_.setInsertionPointToStart(&op.getElseRegion().front());
+  Values c = otherwise();
+  mlir::scf::YieldOp::create(builder_, location(), c);
+  return Values(op.getResults().begin(), op.getResults().end());
+}
+
+void Builder::branch(Value condition, const std::function<void()>& then) {
+  auto op = mlir::scf::IfOp::create(builder_, location(), condition, false);
+  mlir::OpBuilder::InsertionGuard guard(builder_);
+  builder_.setInsertionPointToStart(&op.getThenRegion().front());
+  then();
+}
+
+void Builder::call(Value callee, mlir::ValueRange operands) {
+  llvm::SmallVector<Type> types;
+  for (Value v : operands) types.push_back(v.getType());
+  auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(builder_.getContext()), types);
+  llvm::SmallVector<Value> all{callee};
+  all.append(operands.begin(), operands.end());
+  LLVM::CallOp::create(builder_, location(), type, mlir::ValueRange(all));
+}
+
+mlir::Block* Builder::entry() {
+  mlir::Operation* op = builder_.getInsertionBlock()->getParentOp();
+  while (!mlir::isa<LLVM::LLVMFuncOp>(op)) op = op->getParentOp();
+  return &mlir::cast<LLVM::LLVMFuncOp>(op).getBody().front();
+}
+
+bool Builder::available(Value v) { return v.getParentRegion()->isAncestor(builder_.getInsertionBlock()->getParent()); }
+
+}  // namespace kiln::codegen
