@@ -1,0 +1,81 @@
+// Linking in this process, by LLD.
+#include <lld/Common/Driver.h>
+#include <llvm/Support/raw_ostream.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <mutex>
+#include <string>
+
+#include "base/require.h"
+#include "codegen/lower.h"
+
+LLD_HAS_DRIVER(elf)
+
+namespace kiln::codegen {
+namespace {
+
+/// An unnamed file in memory, closed at the end of its scope.
+class MemoryFile {
+ public:
+  explicit MemoryFile(const char* name) : fd_(memfd_create(name, MFD_CLOEXEC)) {
+    if (fd_ < 0) throw CompileError("link: cannot make a file in memory", {});
+  }
+  ~MemoryFile() { close(fd_); }
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+
+  std::string path() const { return fmt::format("/proc/self/fd/{}", fd_); }
+
+  void write_all(const std::string& bytes) {
+    std::size_t done = 0;
+    while (done < bytes.size()) {
+      const ssize_t n = ::write(fd_, bytes.data() + done, bytes.size() - done);
+      if (n <= 0) throw CompileError("link: cannot write a file in memory", {});
+      done += static_cast<std::size_t>(n);
+    }
+  }
+
+  std::string read_all() {
+    const off_t size = lseek(fd_, 0, SEEK_END);
+    std::string bytes(static_cast<std::size_t>(size), '\0');
+    std::size_t done = 0;
+    while (done < bytes.size()) {
+      const ssize_t n = pread(fd_, bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
+      if (n <= 0) throw CompileError("link: cannot read a file in memory", {});
+      done += static_cast<std::size_t>(n);
+    }
+    return bytes;
+  }
+
+ private:
+  int fd_;
+};
+
+}  // namespace
+
+std::string link_shared(const std::string& object) {
+  static std::mutex one_at_a_time;
+  const std::lock_guard lock(one_at_a_time);
+  MemoryFile input("kiln-object");
+  MemoryFile output("kiln-kernel");
+  input.write_all(object);
+  const std::string in = input.path();
+  const std::string out = output.path();
+  const std::vector<const char*> arguments = {"ld.lld",       "-shared",
+                                              "--threads=1",  "--no-mmap-output-file",
+                                              "-z",           "defs",
+                                              "-z",           "noexecstack",
+                                              "-z",           "max-page-size=4096",
+                                              "-z",           "norelro",
+                                              "--hash-style=gnu", "--build-id=none",
+                                              "-o",           out.c_str(),
+                                              in.c_str()};
+  std::string messages;
+  llvm::raw_string_ostream stream(messages);
+  const lld::Result result = lld::lldMain(arguments, stream, stream, {{lld::Gnu, &lld::elf::link}});
+  if (result.retCode != 0) throw CompileError(fmt::format("link: {}", messages), {});
+  return output.read_all();
+}
+
+}  // namespace kiln::codegen

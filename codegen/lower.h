@@ -1,0 +1,79 @@
+// From a module of emitted functions to an ELF shared object: MLIR to LLVM IR, a short list of optimizations, code generation, link.
+#pragma once
+#include <mlir/IR/BuiltinOps.h>
+#include <mlir/IR/MLIRContext.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/target.h"
+#include "runtime/compile.h"
+
+namespace llvm {
+class TargetMachine;
+}
+
+namespace kiln::codegen {
+
+/// Texts of the last two stages, filled on request.
+struct LowLevelText {
+  std::string llvm;
+  std::string assembly;
+};
+
+/// Adds up the time of named stages.
+class StageClock {
+ public:
+  void add(const char* stage, double milliseconds);
+  void merge(const StageClock& other);
+  const std::vector<runtime::StageTime>& times() const { return times_; }
+
+ private:
+  std::vector<runtime::StageTime> times_;
+};
+
+/// Milliseconds since some fixed point.
+double milliseconds_now();
+
+/// Everything that one thread needs to compile. Expensive to make (some milliseconds), so kept across compilations.
+class CompileWorker {
+ public:
+  CompileWorker();
+  ~CompileWorker();
+  CompileWorker(const CompileWorker&) = delete;
+  CompileWorker& operator=(const CompileWorker&) = delete;
+
+  mlir::MLIRContext& context() { return *context_; }
+  /// The relocatable object of `module`. `text` may be null. Throws CompileError.
+  std::string object(mlir::ModuleOp module, const Target& target, LowLevelText* text, StageClock& clock);
+
+ private:
+  llvm::TargetMachine& machine(const Target& target);
+
+  std::unique_ptr<mlir::MLIRContext> context_;
+  std::map<std::string, std::unique_ptr<llvm::TargetMachine>> machines_;
+};
+
+/// Borrows a worker from the process's pool, making one if all are in use.
+class WorkerLease {
+ public:
+  WorkerLease();
+  ~WorkerLease();
+  WorkerLease(const WorkerLease&) = delete;
+  WorkerLease& operator=(const WorkerLease&) = delete;
+  CompileWorker& operator*() { return *worker_; }
+  CompileWorker* operator->() { return worker_.get(); }
+
+ private:
+  std::unique_ptr<CompileWorker> worker_;
+};
+
+/// The scf, arith, vector and cf operations of `module` as operations of the llvm dialect. Throws CompileError.
+void convert_to_llvm_dialect(mlir::ModuleOp module);
+
+/// Links one object into a shared object that has no undefined symbols. One link at a time in the process. Throws CompileError.
+std::string link_shared(const std::string& object);
+
+}  // namespace kiln::codegen

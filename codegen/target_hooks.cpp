@@ -1,0 +1,42 @@
+// The CPU's hooks.
+#include "codegen/target_hooks.h"
+
+#include "codegen/builder.h"
+
+namespace kiln::codegen {
+
+namespace LLVM = mlir::LLVM;
+
+namespace {
+
+unsigned element_bytes(mlir::VectorType type) { return type.getElementTypeBitWidth() / 8; }
+
+Value zero_vector(Builder& b, mlir::VectorType type) { return b.splat(b.constant(type.getElementType(), 0), static_cast<int>(type.getNumElements())); }
+
+}  // namespace
+
+Value TargetHooks::load(Builder& b, Value pointer, mlir::VectorType type, Value mask, bool invariant) const {
+  if (!mask) return LLVM::LoadOp::create(b.mlir(), b.location(), type, pointer, element_bytes(type), false, false, invariant);
+  return LLVM::MaskedLoadOp::create(b.mlir(), b.location(), type, pointer, mask, zero_vector(b, type), element_bytes(type));
+}
+
+void TargetHooks::store(Builder& b, Value vector, Value pointer, Value mask) const {
+  auto type = mlir::cast<mlir::VectorType>(vector.getType());
+  if (!mask) {
+    LLVM::StoreOp::create(b.mlir(), b.location(), vector, pointer, element_bytes(type));
+  } else {
+    LLVM::MaskedStoreOp::create(b.mlir(), b.location(), vector, pointer, mask, element_bytes(type));
+  }
+}
+
+Value TargetHooks::gather(Builder& b, Value pointer, Value offsets, mlir::VectorType type, Value mask) const {
+  const int n = static_cast<int>(type.getNumElements());
+  auto pointers = mlir::VectorType::get({n}, pointer.getType());
+  Value addresses = LLVM::GEPOp::create(b.mlir(), b.location(), pointers, type.getElementType(), pointer, mlir::ValueRange{offsets});
+  if (!mask) mask = b.splat(b.boolean(true), n);
+  return LLVM::masked_gather::create(b.mlir(), b.location(), type, addresses, mask, mlir::ValueRange{zero_vector(b, type)}, element_bytes(type));
+}
+
+Value TargetHooks::sqrt(Builder& b, Value x) const { return b.pure<LLVM::SqrtOp>({x}, x.getType(), x); }
+
+}  // namespace kiln::codegen
