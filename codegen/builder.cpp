@@ -89,6 +89,20 @@ void Builder::hoist(llvm::ArrayRef<Value> operands) {
   }
 }
 
+Value Builder::unique_constant(Value v) {
+  auto made = v.getDefiningOp<arith::ConstantOp>();
+  if (!made) return v;
+  mlir::Block* block = entry();
+  Value& slot = constants_[{block, made.getValue()}];
+  if (slot == v) return v;
+  if (!slot) {
+    made->moveBefore(block, block->begin());
+    return slot = v;
+  }
+  if (made->use_empty()) made->erase();
+  return slot;
+}
+
 void Builder::match(Value& a, Value& b) {
   if (is_vector(a) && !is_vector(b)) b = splat(b, lanes_of(a));
   if (is_vector(b) && !is_vector(a)) a = splat(a, lanes_of(b));
@@ -205,6 +219,18 @@ Value Builder::load_scalar(Value pointer, Type type, bool invariant) {
 void Builder::store_scalar(Value value, Value pointer) {
   const unsigned bytes = mlir::isa<LLVM::LLVMPointerType>(value.getType()) ? 8 : value.getType().getIntOrFloatBitWidth() / 8;
   LLVM::StoreOp::create(builder_, location(), value, pointer, bytes);
+}
+
+Value Builder::load(Value pointer, mlir::VectorType type, Value mask, bool invariant) {
+  mlir::OpBuilder::InsertionGuard guard(builder_);
+  if (invariant) mask ? hoist({pointer, mask}) : hoist({pointer});
+  return hooks_.load(*this, pointer, type, mask, invariant);
+}
+
+Value Builder::gather(Value pointer, Value offsets, mlir::VectorType type, Value mask, bool invariant) {
+  mlir::OpBuilder::InsertionGuard guard(builder_);
+  if (invariant) mask ? hoist({pointer, offsets, mask}) : hoist({pointer, offsets});
+  return hooks_.gather(*this, pointer, offsets, type, mask);
 }
 
 Value Builder::stack(Type element, std::int64_t count) {

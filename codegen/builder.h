@@ -66,7 +66,7 @@ class Builder {
   Value pure(llvm::ArrayRef<Value> operands, Args&&... args) {
     mlir::OpBuilder::InsertionGuard guard(builder_);
     hoist(operands);
-    return builder_.createOrFold<Op>(location(), std::forward<Args>(args)...);
+    return unique_constant(builder_.createOrFold<Op>(location(), std::forward<Args>(args)...));
   }
   template <class Op>
   Value unary(Value a) {
@@ -116,6 +116,9 @@ class Builder {
   Value offset(Value pointer, Type element, Value count);
   Value load_scalar(Value pointer, Type type, bool invariant);
   void store_scalar(Value value, Value pointer);
+  /// As the hooks do it; hoisted if the memory does not change while the kernel runs.
+  Value load(Value pointer, mlir::VectorType type, Value mask, bool invariant);
+  Value gather(Value pointer, Value offsets, mlir::VectorType type, Value mask, bool invariant);
   /// Memory on the function's stack, for `count` elements; placed in the entry block.
   Value stack(Type element, std::int64_t count);
 
@@ -137,6 +140,8 @@ class Builder {
  private:
   void hoist(llvm::ArrayRef<Value> operands);
   void match(Value& a, Value& b);
+  /// One constant of each value a function, in its entry block: equal constants are one Value.
+  Value unique_constant(Value v);
   bool take_product(Value v, Value& a, Value& b);
 
   mlir::OpBuilder& builder_;
@@ -146,6 +151,7 @@ class Builder {
   int lanes_;
   bool contraction_ = false;
   llvm::DenseSet<Value> products_;
+  llvm::DenseMap<std::pair<mlir::Block*, mlir::Attribute>, Value> constants_;
 };
 
 }  // namespace kiln::codegen
