@@ -103,6 +103,7 @@ class ElementEmitter {
   Value random(int node, const Position& at, const Mask& mask);
   Value window_reduce(int node, const Position& at, const Mask& mask);
   Value window_max_grad(int node, const Position& at, const Mask& mask);
+  Value is_first_maximum(int node, const Ints& size, const Position& o, const Index& own_tap, Value here, const Mask& valid);
   using Emit = Value (ElementEmitter::*)(int node, const Position& at, const Mask& mask);
   static const std::map<std::string_view, Emit>& structural();
 
