@@ -50,8 +50,10 @@ std::vector<AxisGroup> group_axes(ElementEmitter& e, std::vector<int> roots) {
   for (int axis = 0; axis < rank; ++axis) {
     bool merge = axis > 0;
     for (int root : roots) merge = merge && may_merge(e, root, axis - 1);
-    if (merge) groups.back().last = axis;
-    else groups.push_back({axis, axis});
+    if (merge)
+      groups.back().last = axis;
+    else
+      groups.push_back({axis, axis});
   }
   return groups;
 }

@@ -17,22 +17,31 @@ Builder::Builder(mlir::OpBuilder& builder, const TargetHooks& hooks, int lanes)
 
 Type Builder::value_type(DType t) {
   switch (t) {
-    case DType::boolean: return builder_.getI1Type();
+    case DType::boolean:
+      return builder_.getI1Type();
     case DType::uint8:
-    case DType::int8: return builder_.getI8Type();
-    case DType::int32: return builder_.getI32Type();
-    case DType::int64: return builder_.getI64Type();
-    case DType::float64: return builder_.getF64Type();
-    default: return builder_.getF32Type();
+    case DType::int8:
+      return builder_.getI8Type();
+    case DType::int32:
+      return builder_.getI32Type();
+    case DType::int64:
+      return builder_.getI64Type();
+    case DType::float64:
+      return builder_.getF64Type();
+    default:
+      return builder_.getF32Type();
   }
 }
 
 Type Builder::memory_type(DType t) {
   switch (t) {
-    case DType::boolean: return builder_.getI8Type();
+    case DType::boolean:
+      return builder_.getI8Type();
     case DType::float16:
-    case DType::bfloat16: return builder_.getI16Type();
-    default: return value_type(t);
+    case DType::bfloat16:
+      return builder_.getI16Type();
+    default:
+      return value_type(t);
   }
 }
 
@@ -257,7 +266,8 @@ void Builder::loop(Value begin, Value end, Value step, const std::function<void(
   });
 }
 
-Values Builder::branch(Value condition, mlir::TypeRange types, const std::function<Values()>& then, const std::function<Values()>& otherwise) {
+Values Builder::branch(Value condition, mlir::TypeRange types, const std::function<Values()>& then,
+                       const std::function<Values()>& otherwise) {
   auto op = mlir::scf::IfOp::create(builder_, location(), types, condition, true);
   mlir::OpBuilder::InsertionGuard guard(builder_);
   builder_.setInsertionPointToStart(&op.getThenRegion().front());

@@ -62,8 +62,10 @@ ElementEmitter::ElementEmitter(Builder& b, const KernelSpec& spec, Value args, V
 }
 
 void ElementEmitter::set_source(int node, Source source) {
-  if (source) sources_[node] = std::move(source);
-  else sources_.erase(node);
+  if (source)
+    sources_[node] = std::move(source);
+  else
+    sources_.erase(node);
 }
 
 Value ElementEmitter::input_pointer(int node) {

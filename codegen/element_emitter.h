@@ -1,4 +1,5 @@
-// ElementEmitter: "the value of this node of a kernel's body at this position, in each lane". Walks the body from the outputs to the inputs.
+// ElementEmitter: "the value of this node of a kernel's body at this position, in each lane". Walks the body from the outputs to the
+// inputs.
 #pragma once
 #include <functional>
 #include <map>

@@ -14,12 +14,18 @@ namespace LLVM = mlir::LLVM;
 
 const std::map<std::string_view, ElementEmitter::Emit>& ElementEmitter::structural() {
   static const std::map<std::string_view, Emit> emitters = {
-      {"broadcast", &ElementEmitter::broadcast}, {"transpose", &ElementEmitter::transpose},
-      {"reshape", &ElementEmitter::reshape},     {"slice", &ElementEmitter::slice},
-      {"pad", &ElementEmitter::pad},             {"concat", &ElementEmitter::concat},
-      {"gather", &ElementEmitter::gather},       {"cast", &ElementEmitter::cast},
-      {"iota", &ElementEmitter::iota},           {"constant", &ElementEmitter::constant},
-      {"random", &ElementEmitter::random},       {"window_reduce", &ElementEmitter::window_reduce},
+      {"broadcast", &ElementEmitter::broadcast},
+      {"transpose", &ElementEmitter::transpose},
+      {"reshape", &ElementEmitter::reshape},
+      {"slice", &ElementEmitter::slice},
+      {"pad", &ElementEmitter::pad},
+      {"concat", &ElementEmitter::concat},
+      {"gather", &ElementEmitter::gather},
+      {"cast", &ElementEmitter::cast},
+      {"iota", &ElementEmitter::iota},
+      {"constant", &ElementEmitter::constant},
+      {"random", &ElementEmitter::random},
+      {"window_reduce", &ElementEmitter::window_reduce},
       {"window_max_grad", &ElementEmitter::window_max_grad},
   };
   return emitters;
@@ -38,7 +44,8 @@ Value ElementEmitter::broadcast(int node, const Position& at, const Mask& mask) 
     const int result_axis = static_cast<int>(dims[static_cast<std::size_t>(axis)]);
     Index index = to.at[static_cast<std::size_t>(result_axis)];
     std::int64_t known = 0;
-    const bool both_known = Builder::is_constant(shapes_.length(x, axis), known) && Builder::is_constant(shapes_.length(node, result_axis), known);
+    const bool both_known =
+        Builder::is_constant(shapes_.length(x, axis), known) && Builder::is_constant(shapes_.length(node, result_axis), known);
     if (shapes_.is_length(x, axis, 1)) {
       index = indexing_.constant(0);
     } else if (!both_known && !shapes_.same_length(x, axis, node, result_axis)) {
@@ -207,7 +214,8 @@ Value ElementEmitter::constant(int node, const Position& at, const Mask& mask) {
   if (!pointer) {
     mlir::OpBuilder::InsertionGuard guard(b_.mlir());
     b_.mlir().setInsertionPointToStart(function->getParentOfType<mlir::ModuleOp>().getBody());
-    LLVM::GlobalOp::create(b_.mlir(), b_.location(), LLVM::LLVMArrayType::get(integer, count), true, LLVM::Linkage::Internal, name, data, 64);
+    LLVM::GlobalOp::create(b_.mlir(), b_.location(), LLVM::LLVMArrayType::get(integer, count), true, LLVM::Linkage::Internal, name, data,
+                           64);
     b_.mlir().setInsertionPointToStart(b_.entry());
     pointer = LLVM::AddressOfOp::create(b_.mlir(), b_.location(), b_.ptr(), name);
   }
@@ -228,7 +236,8 @@ Value ElementEmitter::convert(Value v, DType from, DType to) {
   if (is_integer(from) && is_integer(to)) return b_.integer_cast(v, result, is_signed);
   if (is_integer(from)) {
     const Type wide = to_half ? b_.mlir().getF64Type() : result;
-    Value x = is_signed ? b_.pure<arith::SIToFPOp>({v}, Builder::like(v, wide), v) : b_.pure<arith::UIToFPOp>({v}, Builder::like(v, wide), v);
+    Value x =
+        is_signed ? b_.pure<arith::SIToFPOp>({v}, Builder::like(v, wide), v) : b_.pure<arith::UIToFPOp>({v}, Builder::like(v, wide), v);
     return to_half ? round_half(emit_round_to_odd(b_, x), to) : x;
   }
   if (is_floating(to)) {

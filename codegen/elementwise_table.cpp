@@ -36,8 +36,10 @@ template <class Op, class T>
 Value emit(std::span<const Value> operands) {
   using S = typename OperandOf<T>::type;
   return [&]<std::size_t... I>(std::index_sequence<I...>) -> Value {
-    if constexpr (Op::types == ops::TypeRule::select) return Op::scalar(EmittedMask{operands[0]}, S{operands[1]}, S{operands[2]}).v;
-    else return Op::scalar(S{operands[I]}...).v;
+    if constexpr (Op::types == ops::TypeRule::select)
+      return Op::scalar(EmittedMask{operands[0]}, S{operands[1]}, S{operands[2]}).v;
+    else
+      return Op::scalar(S{operands[I]}...).v;
   }(std::make_index_sequence<static_cast<std::size_t>(ops::arity_of<Op>())>{});
 }
 

@@ -68,8 +68,10 @@ struct Emitted {
     return builder().value_type(dtype_of<U>());
   }
   static Emitted constant(T value) {
-    if constexpr (floating) return {builder().constant(type<T>(), static_cast<double>(value))};
-    else return {builder().integer(type<T>(), static_cast<std::int64_t>(value))};
+    if constexpr (floating)
+      return {builder().constant(type<T>(), static_cast<double>(value))};
+    else
+      return {builder().integer(type<T>(), static_cast<std::int64_t>(value))};
   }
   static Emitted select(EmittedMask m, Emitted a, Emitted b) { return {builder().select(m.v, a.v, b.v)}; }
   static Emitted fma(Emitted a, Emitted b, Emitted c) { return {builder().fma(a.v, b.v, c.v)}; }
@@ -78,9 +80,12 @@ struct Emitted {
   friend Emitted operator-(Emitted a, Emitted b) { return {builder().sub(a.v, b.v)}; }
   friend Emitted operator*(Emitted a, Emitted b) { return {builder().mul(a.v, b.v)}; }
   friend Emitted operator/(Emitted a, Emitted b) {
-    if constexpr (floating) return {builder().binary<mlir::arith::DivFOp>(a.v, b.v)};
-    else if constexpr (std::is_signed_v<T>) return {builder().binary<mlir::arith::DivSIOp>(a.v, b.v)};
-    else return {builder().binary<mlir::arith::DivUIOp>(a.v, b.v)};
+    if constexpr (floating)
+      return {builder().binary<mlir::arith::DivFOp>(a.v, b.v)};
+    else if constexpr (std::is_signed_v<T>)
+      return {builder().binary<mlir::arith::DivSIOp>(a.v, b.v)};
+    else
+      return {builder().binary<mlir::arith::DivUIOp>(a.v, b.v)};
   }
   friend Emitted operator&(Emitted a, Emitted b) { return {builder().bit_and(a.v, b.v)}; }
   friend Emitted operator|(Emitted a, Emitted b) { return {builder().bit_or(a.v, b.v)}; }
@@ -119,9 +124,12 @@ struct Emitted {
     constexpr F floats[] = {F::OEQ, F::UNE, F::OLT, F::OLE, F::OGT, F::OGE};
     constexpr I integers[] = {I::eq, I::ne, I::slt, I::sle, I::sgt, I::sge};
     constexpr I unsigned_integers[] = {I::eq, I::ne, I::ult, I::ule, I::ugt, I::uge};
-    if constexpr (floating) return {builder().compare(floats[Which], a.v, b.v)};
-    else if constexpr (std::is_signed_v<T>) return {builder().compare(integers[Which], a.v, b.v)};
-    else return {builder().compare(unsigned_integers[Which], a.v, b.v)};
+    if constexpr (floating)
+      return {builder().compare(floats[Which], a.v, b.v)};
+    else if constexpr (std::is_signed_v<T>)
+      return {builder().compare(integers[Which], a.v, b.v)};
+    else
+      return {builder().compare(unsigned_integers[Which], a.v, b.v)};
   }
 };
 
@@ -133,13 +141,17 @@ Emitted<U> Emitted<T>::to() const {
   if constexpr (std::is_same_v<T, U>) {
     return {v};
   } else if constexpr (floating && Emitted<U>::floating) {
-    if constexpr (sizeof(U) > sizeof(T)) return {b.pure<mlir::arith::ExtFOp>({v}, result, v)};
-    else return {b.pure<mlir::arith::TruncFOp>({v}, result, v)};
+    if constexpr (sizeof(U) > sizeof(T))
+      return {b.pure<mlir::arith::ExtFOp>({v}, result, v)};
+    else
+      return {b.pure<mlir::arith::TruncFOp>({v}, result, v)};
   } else if constexpr (floating) {
     return {b.pure<mlir::arith::FPToSIOp>({v}, result, v)};
   } else if constexpr (Emitted<U>::floating) {
-    if constexpr (std::is_signed_v<T>) return {b.pure<mlir::arith::SIToFPOp>({v}, result, v)};
-    else return {b.pure<mlir::arith::UIToFPOp>({v}, result, v)};
+    if constexpr (std::is_signed_v<T>)
+      return {b.pure<mlir::arith::SIToFPOp>({v}, result, v)};
+    else
+      return {b.pure<mlir::arith::UIToFPOp>({v}, result, v)};
   } else {
     return {b.integer_cast(v, type<U>(), std::is_signed_v<T>)};
   }

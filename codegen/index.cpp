@@ -52,7 +52,8 @@ std::pair<Index, Index> Indexing::divide(const Index& a, Value divisor) {
     Value quotient = b_.binary<arith::DivUIOp>(a.base, divisor);
     return {{quotient, a.step / d, {}}, {b_.sub(a.base, b_.mul(quotient, divisor))}};
   }
-  // The quotient of integers below 2^52, correctly rounded, never reaches the next integer. Rounding to the nearest integer is corrected by the remainder.
+  // The quotient of integers below 2^52, correctly rounded, never reaches the next integer. Rounding to the nearest integer is corrected by
+  // the remainder.
   Value n = vector(a);
   Value numerator = to_float(n);
   Value by = to_float(divisor);
@@ -64,9 +65,7 @@ std::pair<Index, Index> Indexing::divide(const Index& a, Value divisor) {
   return {{{}, 0, quotient}, {{}, 0, rest}};
 }
 
-Value Indexing::below(const Index& a, Value limit) {
-  return a.uniform() ? b_.less(a.base, limit) : b_.less(vector(a), limit);
-}
+Value Indexing::below(const Index& a, Value limit) { return a.uniform() ? b_.less(a.base, limit) : b_.less(vector(a), limit); }
 
 Value Indexing::at_least(const Index& a, Value limit) {
   using P = arith::CmpIPredicate;

@@ -4,7 +4,8 @@
 
 namespace kiln::codegen {
 
-/// Lane l has the index base + l * step; or, if `lanes` is set, lanes[l] (a vector of i64). Indices are not negative, but for lanes that a mask turns off.
+/// Lane l has the index base + l * step; or, if `lanes` is set, lanes[l] (a vector of i64). Indices are not negative, but for lanes that a
+/// mask turns off.
 struct Index {
   Value base;
   std::int64_t step = 0;
@@ -27,8 +28,8 @@ struct Position {
   }
 };
 
-/// Which lanes count. `lanes` (a vector of i1; null: all) has at least one lane on; `guard` and `lane_guard` (null: true) may turn off everything:
-/// then nothing may be read at the position.
+/// Which lanes count. `lanes` (a vector of i1; null: all) has at least one lane on; `guard` and `lane_guard` (null: true) may turn off
+/// everything: then nothing may be read at the position.
 struct Mask {
   Value lanes;
   Value guard;       ///< i1: the position is valid at all

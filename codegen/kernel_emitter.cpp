@@ -96,11 +96,20 @@ void vector_loop(Builder& b, Value begin, Value end, int lanes, const std::funct
 mlir::OwningOpRef<mlir::ModuleOp> emit_kernel(mlir::MLIRContext& context, const runtime::KernelSpec& spec, const TargetHooks& hooks) {
   KernelModule m(context, spec, hooks);
   switch (spec.kind) {
-    case KernelKind::loop: emit_loop_kernel(m); break;
-    case KernelKind::tile: emit_tile_kernel(m); break;
-    case KernelKind::reduce: emit_reduce_kernel(m); break;
-    case KernelKind::scatter: emit_scatter_kernel(m); break;
-    default: throw CompileError("code generation: no emitter for this kind of kernel", {});
+    case KernelKind::loop:
+      emit_loop_kernel(m);
+      break;
+    case KernelKind::tile:
+      emit_tile_kernel(m);
+      break;
+    case KernelKind::reduce:
+      emit_reduce_kernel(m);
+      break;
+    case KernelKind::scatter:
+      emit_scatter_kernel(m);
+      break;
+    default:
+      throw CompileError("code generation: no emitter for this kind of kernel", {});
   }
   return m.take();
 }

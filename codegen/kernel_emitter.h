@@ -31,7 +31,8 @@ class KernelModule {
   /// Adds a function with that many int64 arguments; `exported` makes it the kernel's entry.
   void add_function(const char* name, int extra, bool exported, const Body& body);
 
-  /// Adds the entry: it calls `range` (a function added before, or to come, with begin and end) over [0, count) in parallel, chunks of at least grain.
+  /// Adds the entry: it calls `range` (a function added before, or to come, with begin and end) over [0, count) in parallel, chunks of at
+  /// least grain.
   struct Extent {
     Value count, grain;
   };

@@ -15,9 +15,9 @@ constexpr std::int64_t kChunk = 4096;
 
 /// Inner axis and outer axes of the outputs.
 struct LoopNest {
-  bool linear = false;             ///< one loop over the row-major order
-  std::vector<AxisGroup> groups;   ///< else: the last one is the inner axis
-  int node = 0;                    ///< an output's node
+  bool linear = false;            ///< one loop over the row-major order
+  std::vector<AxisGroup> groups;  ///< else: the last one is the inner axis
+  int node = 0;                   ///< an output's node
 };
 
 LoopNest plan_loops(ElementEmitter& e) {
@@ -93,9 +93,8 @@ void emit_outputs(ElementEmitter& e, const Position& at, const Mask& mask) {
 }
 
 void emit_row(ElementEmitter& e, const RowPosition& row, Value begin, Value end, int lanes) {
-  vector_loop(e.builder(), begin, end, lanes, [&](Value i, const Mask& mask) {
-    emit_outputs(e, row.at({i, e.builder().lanes() > 1 ? 1 : 0, {}}), mask);
-  });
+  vector_loop(e.builder(), begin, end, lanes,
+              [&](Value i, const Mask& mask) { emit_outputs(e, row.at({i, e.builder().lanes() > 1 ? 1 : 0, {}}), mask); });
 }
 
 void emit_range(KernelModule& m, Function& f) {
@@ -147,9 +146,8 @@ void emit_tile_kernel(KernelModule& m) {
       nest.groups.back().last = rank - 2;
       nest.groups.push_back({rank - 1, rank - 1});
     }
-    b.loop(f.extra[0], f.extra[1], b.integer(1), [&](Value row) {
-      emit_row(f.e, RowPosition(f.e, nest, row), f.extra[2], f.extra[3], m.vector_lanes());
-    });
+    b.loop(f.extra[0], f.extra[1], b.integer(1),
+           [&](Value row) { emit_row(f.e, RowPosition(f.e, nest, row), f.extra[2], f.extra[3], m.vector_lanes()); });
   });
 }
 

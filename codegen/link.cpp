@@ -4,6 +4,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <mutex>
 #include <string>
 
@@ -15,7 +18,7 @@ LLD_HAS_DRIVER(elf)
 namespace kiln::codegen {
 namespace {
 
-/// An unnamed file in memory, closed at the end of its scope.
+/// An unnamed file in memory, for the linker's input; closed at the end of its scope.
 class MemoryFile {
  public:
   explicit MemoryFile(const char* name) : fd_(memfd_create(name, MFD_CLOEXEC)) {
@@ -36,20 +39,38 @@ class MemoryFile {
     }
   }
 
-  std::string read_all() {
-    const off_t size = lseek(fd_, 0, SEEK_END);
-    std::string bytes(static_cast<std::size_t>(size), '\0');
-    std::size_t done = 0;
-    while (done < bytes.size()) {
-      const ssize_t n = pread(fd_, bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
-      if (n <= 0) throw CompileError("link: cannot read a file in memory", {});
-      done += static_cast<std::size_t>(n);
+ private:
+  int fd_;
+};
+
+/// A private directory for the linker's output (which cannot be a file in memory), removed at the end of its scope.
+class ScratchDirectory {
+ public:
+  ScratchDirectory() {
+    const char* chosen = std::getenv("TMPDIR");
+    for (const char* parent : {"/dev/shm", chosen == nullptr ? "/tmp" : chosen, "/tmp"}) {
+      path_ = fmt::format("{}/kiln-link-XXXXXX", parent);
+      if (mkdtemp(path_.data()) != nullptr) return;
     }
+    throw CompileError("link: no directory for temporary files; set TMPDIR", {});
+  }
+  ~ScratchDirectory() {
+    unlink(file().c_str());
+    rmdir(path_.c_str());
+  }
+  ScratchDirectory(const ScratchDirectory&) = delete;
+  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
+
+  std::string file() const { return path_ + "/kernel.so"; }
+  std::string read_all() const {
+    std::ifstream in(file(), std::ios::binary);
+    std::string bytes((std::istreambuf_iterator<char>(in)), {});
+    if (!in) throw CompileError("link: cannot read the linker's output", {});
     return bytes;
   }
 
  private:
-  int fd_;
+  std::string path_;
 };
 
 }  // namespace
@@ -58,19 +79,13 @@ std::string link_shared(const std::string& object) {
   static std::mutex one_at_a_time;
   const std::lock_guard lock(one_at_a_time);
   MemoryFile input("kiln-object");
-  MemoryFile output("kiln-kernel");
+  const ScratchDirectory output;
   input.write_all(object);
   const std::string in = input.path();
-  const std::string out = output.path();
-  const std::vector<const char*> arguments = {"ld.lld",       "-shared",
-                                              "--threads=1",  "--no-mmap-output-file",
-                                              "-z",           "defs",
-                                              "-z",           "noexecstack",
-                                              "-z",           "max-page-size=4096",
-                                              "-z",           "norelro",
-                                              "--hash-style=gnu", "--build-id=none",
-                                              "-o",           out.c_str(),
-                                              in.c_str()};
+  const std::string out = output.file();
+  const std::vector<const char*> arguments = {"ld.lld",          "-shared", "--threads=1",        "-z",      "defs",    "-z",
+                                              "noexecstack",     "-z",      "max-page-size=4096", "-z",      "norelro", "--hash-style=gnu",
+                                              "--build-id=none", "-o",      out.c_str(),          in.c_str()};
   std::string messages;
   llvm::raw_string_ostream stream(messages);
   const lld::Result result = lld::lldMain(arguments, stream, stream, {{lld::Gnu, &lld::elf::link}});

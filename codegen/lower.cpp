@@ -56,9 +56,7 @@ void StageClock::merge(const StageClock& other) {
   for (const runtime::StageTime& t : other.times_) add(t.stage.c_str(), t.milliseconds);
 }
 
-double milliseconds_now() {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double milliseconds_now() { return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 CompileWorker::CompileWorker() {
   static std::once_flag once;

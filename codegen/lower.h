@@ -6,36 +6,15 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "base/target.h"
-#include "runtime/compile.h"
+#include "codegen/stages.h"
 
 namespace llvm {
 class TargetMachine;
 }
 
 namespace kiln::codegen {
-
-/// Texts of the last two stages, filled on request.
-struct LowLevelText {
-  std::string llvm;
-  std::string assembly;
-};
-
-/// Adds up the time of named stages.
-class StageClock {
- public:
-  void add(const char* stage, double milliseconds);
-  void merge(const StageClock& other);
-  const std::vector<runtime::StageTime>& times() const { return times_; }
-
- private:
-  std::vector<runtime::StageTime> times_;
-};
-
-/// Milliseconds since some fixed point.
-double milliseconds_now();
 
 /// Everything that one thread needs to compile. Expensive to make (some milliseconds), so kept across compilations.
 class CompileWorker {

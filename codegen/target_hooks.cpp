@@ -11,7 +11,9 @@ namespace {
 
 unsigned element_bytes(mlir::VectorType type) { return type.getElementTypeBitWidth() / 8; }
 
-Value zero_vector(Builder& b, mlir::VectorType type) { return b.splat(b.constant(type.getElementType(), 0), static_cast<int>(type.getNumElements())); }
+Value zero_vector(Builder& b, mlir::VectorType type) {
+  return b.splat(b.constant(type.getElementType(), 0), static_cast<int>(type.getNumElements()));
+}
 
 }  // namespace
 
@@ -34,7 +36,8 @@ Value TargetHooks::gather(Builder& b, Value pointer, Value offsets, mlir::Vector
   auto pointers = mlir::VectorType::get({n}, pointer.getType());
   Value addresses = LLVM::GEPOp::create(b.mlir(), b.location(), pointers, type.getElementType(), pointer, mlir::ValueRange{offsets});
   if (!mask) mask = b.splat(b.boolean(true), n);
-  return LLVM::masked_gather::create(b.mlir(), b.location(), type, addresses, mask, mlir::ValueRange{zero_vector(b, type)}, element_bytes(type));
+  return LLVM::masked_gather::create(b.mlir(), b.location(), type, addresses, mask, mlir::ValueRange{zero_vector(b, type)},
+                                     element_bytes(type));
 }
 
 Value TargetHooks::sqrt(Builder& b, Value x) const { return b.pure<LLVM::SqrtOp>({x}, x.getType(), x); }
