@@ -1,7 +1,6 @@
 // Loop kernels: every output element on its own. One axis of vectors inside, everything else one parallel loop outside.
 // Tile kernels: the same over a rectangle.
 #include "base/require.h"
-#include "codegen/axis_groups.h"
 #include "codegen/kernel_emitter.h"
 
 namespace kiln::codegen {
@@ -13,34 +12,35 @@ using Function = KernelModule::Function;
 /// Elements of the inner axis that one iteration of the parallel loop takes.
 constexpr std::int64_t kChunk = 4096;
 
-/// Inner axis and outer axes of the outputs.
+/// How the outputs' elements are visited: specs come with as few axes as possible.
 struct LoopNest {
-  bool linear = false;            ///< one loop over the row-major order
-  std::vector<AxisGroup> groups;  ///< else: the last one is the inner axis
-  int node = 0;                   ///< an output's node
+  bool linear = false;  ///< one loop over the row-major order; else the last axis is the inner one
+  int node = 0;         ///< an output's node
+  int rank = 0;
 };
 
 LoopNest plan_loops(ElementEmitter& e) {
-  const runtime::KernelSpec& spec = e.spec();
   LoopNest nest;
-  nest.node = spec.outputs.front();
-  std::vector<int> roots(spec.outputs.begin(), spec.outputs.end());
+  nest.node = e.spec().outputs.front();
+  nest.rank = e.shapes().rank(nest.node);
   nest.linear = true;
   bool same_shape = true;
-  for (int root : roots) {
-    nest.linear = nest.linear && e.is_linear(root);
-    same_shape = same_shape && e.node(root).shape == e.node(nest.node).shape;
+  for (const int output : e.spec().outputs) {
+    nest.linear = nest.linear && e.is_linear(output);
+    same_shape = same_shape && e.node(output).shape == e.node(nest.node).shape;
   }
-  if (nest.linear) return nest;
-  if (!same_shape) throw CompileError("code generation: outputs of a loop kernel differ in shape", {});
-  nest.groups = group_axes(e, roots);
-  // Trailing axes of length 1 would leave one lane to a vector.
-  while (nest.groups.size() > 1 && Builder::is_constant_equal(group_length(e, nest.node, nest.groups.back()), 1)) nest.groups.pop_back();
+  if (!nest.linear && !same_shape) throw CompileError("code generation: outputs of a loop kernel differ in shape", {});
   return nest;
 }
 
 Value inner_length(ElementEmitter& e, const LoopNest& nest) {
-  return nest.linear ? e.shapes().count(nest.node) : group_length(e, nest.node, nest.groups.back());
+  return nest.linear ? e.shapes().count(nest.node) : e.shapes().length(nest.node, nest.rank - 1);
+}
+
+Value outer_length(ElementEmitter& e, const LoopNest& nest) {
+  Value length = e.builder().integer(1);
+  for (int axis = 0; !nest.linear && axis + 1 < nest.rank; ++axis) length = e.builder().mul(length, e.shapes().length(nest.node, axis));
+  return length;
 }
 
 Value chunks_per_row(ElementEmitter& e, const LoopNest& nest) {
@@ -48,40 +48,31 @@ Value chunks_per_row(ElementEmitter& e, const LoopNest& nest) {
   return b.binary<mlir::arith::DivUIOp>(b.add(inner_length(e, nest), b.integer(kChunk - 1)), b.integer(kChunk));
 }
 
-Value outer_length(ElementEmitter& e, const LoopNest& nest) {
-  Value length = e.builder().integer(1);
-  for (std::size_t i = 0; i + 1 < nest.groups.size(); ++i) length = e.builder().mul(length, group_length(e, nest.node, nest.groups[i]));
-  return length;
-}
-
-/// The position of the inner index in the row `outer`.
+/// The positions of one row: all axes but the last are fixed.
 class RowPosition {
  public:
-  RowPosition(ElementEmitter& e, const LoopNest& nest, Value row) : e_(e), nest_(nest) {
-    if (nest.linear) return;
+  RowPosition(ElementEmitter& e, const LoopNest& nest, Value row) : linear_(nest.linear) {
+    if (linear_) return;
     Index rest{row};
-    outer_.resize(nest.groups.size() - 1);
-    for (std::size_t i = outer_.size(); i-- > 1;) {
-      auto [quotient, remainder] = e.indexing().divide(rest, group_length(e, nest.node, nest.groups[i]));
-      outer_[i] = remainder;
+    outer_.at.resize(static_cast<std::size_t>(nest.rank - 1));
+    for (int axis = nest.rank - 2; axis > 0; --axis) {
+      auto [quotient, remainder] = e.indexing().divide(rest, e.shapes().length(nest.node, axis));
+      outer_.at[static_cast<std::size_t>(axis)] = remainder;
       rest = quotient;
     }
-    if (!outer_.empty()) outer_[0] = rest;
+    if (nest.rank > 1) outer_.at[0] = rest;
   }
 
   Position at(const Index& inner) const {
-    if (nest_.linear) return {{inner}, true};
-    llvm::SmallVector<Index, 4> all(outer_.begin(), outer_.end());
-    all.push_back(inner);
-    Position p = position_of(e_, nest_.groups, all);
-    while (static_cast<int>(p.at.size()) < e_.shapes().rank(nest_.node)) p.at.push_back(e_.indexing().constant(0));
+    if (linear_) return {{inner}, true};
+    Position p = outer_;
+    p.at.push_back(inner);
     return p;
   }
 
  private:
-  ElementEmitter& e_;
-  const LoopNest& nest_;
-  std::vector<Index> outer_;
+  bool linear_;
+  Position outer_;
 };
 
 /// All outputs at a position: first every value, then every store, since outputs may be inputs.
@@ -136,16 +127,9 @@ void emit_loop_kernel(KernelModule& m) {
 void emit_tile_kernel(KernelModule& m) {
   m.add_function(runtime::kKernelEntry, 4, true, [&](Function& f) {
     Builder& b = f.b;
-    const int node = f.e.spec().outputs.front();
-    const int rank = f.e.shapes().rank(node);
     LoopNest nest;
-    nest.node = node;
-    nest.groups = group_axes(f.e, std::vector<int>(f.e.spec().outputs.begin(), f.e.spec().outputs.end()));
-    // Columns are the last axis alone.
-    if (rank > 0 && nest.groups.back().first < rank - 1) {
-      nest.groups.back().last = rank - 2;
-      nest.groups.push_back({rank - 1, rank - 1});
-    }
+    nest.node = f.e.spec().outputs.front();
+    nest.rank = f.e.shapes().rank(nest.node);
     b.loop(f.extra[0], f.extra[1], b.integer(1),
            [&](Value row) { emit_row(f.e, RowPosition(f.e, nest, row), f.extra[2], f.extra[3], m.vector_lanes()); });
   });
