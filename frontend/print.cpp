@@ -1,4 +1,4 @@
-// Prints tensors exactly as NumPy prints arrays (numpy/core/arrayprint.py: precision 8, threshold 1000, three edge items, 75 columns).
+// Prints tensors exactly as NumPy 2.4 prints arrays (numpy/_core/arrayprint.py: precision 8, threshold 1000, three edge items, 75 columns).
 #include <fmt/format.h>
 #include <kiln/tensor.h>
 
@@ -20,6 +20,10 @@ namespace {
 constexpr int kPrecision = 8;
 constexpr std::int64_t kThreshold = 1000, kEdge = 3;
 constexpr std::size_t kLineWidth = 75;
+
+/// From this magnitude on, numbers print with an exponent: 10 to the number of decimal digits that T surely holds.
+template <class T>
+constexpr double kExponentFrom = std::same_as<T, double> ? 1e16 : std::same_as<T, float> ? 1e6 : 1e3;
 
 /// Digits of a finite number: 0.d1 d2 d3 ... without sign, times 10^point.
 struct Decimal {
@@ -135,7 +139,7 @@ class FloatFormat {
       low = std::min(low, std::fabs(wide));
       high = std::max(high, std::fabs(wide));
     }
-    exponential_ = high > 0 && (high >= 1e8 || low < 1e-4 || ratio(high, low) > 1000);
+    exponential_ = high > 0 && (high >= std::min(1e8, kExponentFrom<T>) || low < 1e-4 || ratio(high, low) > 1000);
     if (!finite.empty()) measure(finite);
     if (finite.size() != data.size()) {
       int offset = static_cast<int>(right_) + 1;
@@ -147,10 +151,14 @@ class FloatFormat {
     double wide = widen(x);
     if (!std::isfinite(wide)) return left_pad(wide != wide ? "nan" : wide < 0 ? "-inf" : "inf", left_ + right_ + 1);
     if (exponential_) {
-      Scientific s = scientific(x, fraction_);
-      s.fraction.resize(static_cast<std::size_t>(fraction_), '0');
-      if (s.exponent.size() < exponent_) s.exponent.insert(1, exponent_ - s.exponent.size(), '0');
-      return left_pad(s.whole, left_) + "." + s.fraction + "e" + s.exponent;
+      // Digits beyond the shortest are those of the exact value, as NumPy's min_digits has it.
+      char buffer[64];
+      auto end = std::to_chars(buffer, buffer + sizeof buffer, wide, std::chars_format::scientific, fraction_);
+      std::string text(buffer, end.ptr);
+      if (fraction_ == 0) text.insert(text.find('e'), ".");
+      std::size_t digits = text.size() - text.find('e') - 1;
+      if (digits < exponent_) text.insert(text.find('e') + 2, exponent_ - digits, '0');
+      return left_pad(text, left_ + 1 + right_);
     }
     std::string text = positional(x, kPrecision);
     std::size_t point = text.find('.');
@@ -281,7 +289,7 @@ class Layout {
   bool summarize_ = false;
 };
 
-/// A rank-0 number, as NumPy's scalars print: positional from 1e-4 to 1e16.
+/// A rank-0 number, as NumPy's scalars print: positional from 1e-4 on.
 template <class T>
 std::string scalar_text(T x) {
   if constexpr (std::same_as<T, bool>) {
@@ -292,7 +300,7 @@ std::string scalar_text(T x) {
     double wide = widen(x);
     if (wide != wide) return "nan";
     if (std::isinf(wide)) return wide < 0 ? "-inf" : "inf";
-    if (wide != 0 && (std::fabs(wide) < 1e-4 || std::fabs(wide) >= 1e16)) {
+    if (wide != 0 && (std::fabs(wide) < 1e-4 || std::fabs(wide) >= kExponentFrom<T>)) {
       Scientific s = scientific(x, 32);
       return s.whole + (s.fraction.empty() ? "" : "." + s.fraction) + "e" + s.exponent;
     }
