@@ -87,7 +87,8 @@ struct Interval {
 }  // namespace
 
 TEST_CASE("gradients of elementwise ops") {
-  const std::vector<std::vector<Shape>> shapes = {{{3, 4}, {3, 4}, {3, 4}}, {{3, 4}, {4}, {3, 1}}, {{1, 4}, {2, 3, 1}, {}}, {{}, {5}, {2, 1}}};
+  const std::vector<std::vector<Shape>> shapes = {
+      {{3, 4}, {3, 4}, {3, 4}}, {{3, 4}, {4}, {3, 1}}, {{1, 4}, {2, 3, 1}, {}}, {{}, {5}, {2, 1}}};
   const Interval intervals[] = {{-1.7, 1.7}, {0.2, 0.9}, {1.1, 1.9}};
   for (const ops::OpDef* op : ops::all_ops()) {
     if (op->kind != ops::OpKind::elementwise || !op->differentiable || op->types == ops::TypeRule::compare) continue;
@@ -98,7 +99,8 @@ TEST_CASE("gradients of elementwise ops") {
         std::vector<Value> at;
         for (int k = 0; k < op->arity; ++k) {
           bool condition = op->types == ops::TypeRule::select && k == 0;
-          Value v = random_tensor(shapes[s][static_cast<std::size_t>(k)], 10 * s + static_cast<unsigned>(k), DType::float64, interval.low, interval.high);
+          Value v = random_tensor(shapes[s][static_cast<std::size_t>(k)], 10 * s + static_cast<unsigned>(k), DType::float64, interval.low,
+                                  interval.high);
           at.push_back(condition ? greater(v, (interval.low + interval.high) / 2) : v);
         }
         Function f = [op](std::span<const Value> operands) { return apply(*op, operands); };
@@ -151,9 +153,7 @@ TEST_CASE("second derivatives") {
   };
   Value x = random_tensor({3, 4}, 1, DType::float64, 0.2, 1.5), w = random_tensor({4, 2}, 2, DType::float64);
   Value b = random_tensor({4}, 3, DType::float64);
-  auto unary = [&](Value (*op)(const Value&)) {
-    return second([op](std::span<const Value> v) { return op(v[0]) * v[1]; }, {x, b}, 4);
-  };
+  auto unary = [&](Value (*op)(const Value&)) { return second([op](std::span<const Value> v) { return op(v[0]) * v[1]; }, {x, b}, 4); };
   CHECK(unary(exp) >= 10);
   CHECK(unary(log) >= 10);
   CHECK(unary(tanh) >= 10);

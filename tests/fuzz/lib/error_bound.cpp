@@ -24,11 +24,16 @@ constexpr double kUlps = 4;
 /// Spacing of the numbers just above 1.
 double epsilon(DType t) {
   switch (t) {
-    case DType::float16: return 0x1p-10;
-    case DType::bfloat16: return 0x1p-7;
-    case DType::float32: return 0x1p-23;
-    case DType::float64: return 0x1p-52;
-    default: return 0;
+    case DType::float16:
+      return 0x1p-10;
+    case DType::bfloat16:
+      return 0x1p-7;
+    case DType::float32:
+      return 0x1p-23;
+    case DType::float64:
+      return 0x1p-52;
+    default:
+      return 0;
   }
 }
 
@@ -37,21 +42,31 @@ double accumulator_epsilon(DType t) { return t == DType::float64 ? 0x1p-52 : 0x1
 
 double smallest(DType t) {
   switch (t) {
-    case DType::float16: return 0x1p-24;
-    case DType::bfloat16: return 0x1p-133;
-    case DType::float32: return 0x1p-149;
-    case DType::float64: return 0x1p-1074;
-    default: return 0;
+    case DType::float16:
+      return 0x1p-24;
+    case DType::bfloat16:
+      return 0x1p-133;
+    case DType::float32:
+      return 0x1p-149;
+    case DType::float64:
+      return 0x1p-1074;
+    default:
+      return 0;
   }
 }
 
 double largest(DType t) {
   switch (t) {
-    case DType::float16: return 65504;
-    case DType::bfloat16: return 0x1.fep127;
-    case DType::float32: return std::numeric_limits<float>::max();
-    case DType::float64: return std::numeric_limits<double>::max();
-    default: return kExactInteger;
+    case DType::float16:
+      return 65504;
+    case DType::bfloat16:
+      return 0x1.fep127;
+    case DType::float32:
+      return std::numeric_limits<float>::max();
+    case DType::float64:
+      return std::numeric_limits<double>::max();
+    default:
+      return kExactInteger;
   }
 }
 
@@ -99,13 +114,23 @@ class OpBound {
 
   Bounded run() {
     using Rule = void (OpBound::*)();
-    static const std::map<std::string_view, Rule> rules = {
-        {"reduce", &OpBound::reduce},         {"arg_reduce", &OpBound::arg_reduce},           {"contract", &OpBound::contract},
-        {"window_reduce", &OpBound::window},  {"window_max_grad", &OpBound::window_max_grad}, {"reshape", &OpBound::movement},
-        {"transpose", &OpBound::movement},    {"broadcast", &OpBound::movement},              {"slice", &OpBound::movement},
-        {"concat", &OpBound::movement},       {"pad", &OpBound::movement},                    {"gather", &OpBound::gather},
-        {"scatter_add", &OpBound::scatter},   {"iota", &OpBound::source},                     {"constant", &OpBound::exact_source},
-        {"random", &OpBound::source},         {"cast", &OpBound::pointwise}};
+    static const std::map<std::string_view, Rule> rules = {{"reduce", &OpBound::reduce},
+                                                           {"arg_reduce", &OpBound::arg_reduce},
+                                                           {"contract", &OpBound::contract},
+                                                           {"window_reduce", &OpBound::window},
+                                                           {"window_max_grad", &OpBound::window_max_grad},
+                                                           {"reshape", &OpBound::movement},
+                                                           {"transpose", &OpBound::movement},
+                                                           {"broadcast", &OpBound::movement},
+                                                           {"slice", &OpBound::movement},
+                                                           {"concat", &OpBound::movement},
+                                                           {"pad", &OpBound::movement},
+                                                           {"gather", &OpBound::gather},
+                                                           {"scatter_add", &OpBound::scatter},
+                                                           {"iota", &OpBound::source},
+                                                           {"constant", &OpBound::exact_source},
+                                                           {"random", &OpBound::source},
+                                                           {"cast", &OpBound::pointwise}};
     if (node_.op->kind == ops::OpKind::elementwise) {
       pointwise();
     } else {
@@ -166,7 +191,10 @@ class OpBound {
     if (is_integer(x.type.dtype)) {
       if (e == 0 && x.free[i] == 0) return v;
       const double tries[] = {v, v - e, v + e, 0, 1};
-      double limit = x.type.dtype == DType::uint8 ? 255 : x.type.dtype == DType::int8 ? 127 : x.type.dtype == DType::int32 ? 2147483647.0 : 0x1p52;
+      double limit = x.type.dtype == DType::uint8   ? 255
+                     : x.type.dtype == DType::int8  ? 127
+                     : x.type.dtype == DType::int32 ? 2147483647.0
+                                                    : 0x1p52;
       return std::clamp(tries[t], x.type.dtype == DType::uint8 ? 0 : -limit, limit);
     }
     if (x.free[i] != 0) {
@@ -229,7 +257,8 @@ class OpBound {
       double gamma = is_floating(dtype()) ? (count[i] + 1) * accumulator_epsilon(dtype()) : 0;
       out_.error[i] = linear[i] + gamma * (size[i] + linear[i]);
       bool wraps = !is_floating(dtype()) && (size[i] >= kExactInteger || out_.error[i] != 0);
-      bool overflows = is_floating(dtype()) && size[i] + out_.error[i] >= largest(dtype() == DType::float64 ? DType::float64 : DType::float32) / 2;
+      bool overflows =
+          is_floating(dtype()) && size[i] + out_.error[i] >= largest(dtype() == DType::float64 ? DType::float64 : DType::float32) / 2;
       if (freed[i] != 0 || wraps || overflows) out_.free[i] = 1;
     }
     round(1);
@@ -240,7 +269,8 @@ class OpBound {
   void reduce() {
     const Bounded& x = *operands_[0];
     const auto& kind = node_.attrs.get<std::string>("kind");
-    if (kind == "add") return sum(on_doubles({x.error}), on_doubles({magnitude(x.value)}), on_doubles({ones(x)}), on_doubles({as_numbers(x.free)}));
+    if (kind == "add")
+      return sum(on_doubles({x.error}), on_doubles({magnitude(x.value)}), on_doubles({ones(x)}), on_doubles({as_numbers(x.free)}));
     if (kind == "mul") return product();
     if (kind == "max" || kind == "min") return extreme();
     Numbers low = x.value, high = x.value;
@@ -259,7 +289,7 @@ class OpBound {
     Numbers low = on_doubles({size}), high = on_doubles({plus(size, x.error, 1)});
     Numbers grown = on_doubles({map(size, [](double v) { return std::max(v, 1.0); })});
     Numbers shrunk = on_doubles({map(size, [](double v) { return v > 0 ? std::min(v, 1.0) : 1.0; })});
-    Numbers freed = on_max(as_numbers(x.free), x.value.size());
+    Numbers freed = group_sum(as_numbers(x.free));
     double count = out_.value.empty() ? 0 : static_cast<double>(x.value.size()) / static_cast<double>(out_.value.size());
     for (std::size_t i = 0; i < out_.value.size(); ++i) {
       double gamma = is_floating(dtype()) ? (count + 1) * accumulator_epsilon(dtype()) : 0;
@@ -272,21 +302,20 @@ class OpBound {
     round(1);
   }
 
-  /// Whether any element of each group is set.
-  Numbers on_max(const Numbers& flags, std::size_t) const {
+  /// The sum of each group, whatever this op's kind.
+  Numbers group_sum(const Numbers& flags) const {
     Node sum = node_;
     sum.attrs.set("kind", std::string("add"));
     TensorType from{DType::float64, types_[0].shape};
     Numbers result;
-    const Numbers operand[] = {flags};
-    sum.op->reference(*sum.op, std::span(&from, 1), operand, {DType::float64, node_.type.shape}, result, sum.attrs);
+    sum.op->reference(*sum.op, std::span(&from, 1), std::span(&flags, 1), {DType::float64, node_.type.shape}, result, sum.attrs);
     return result;
   }
 
   void extreme() {
     const Bounded& x = *operands_[0];
     Numbers low = on_doubles({plus(x.value, x.error, -1)}), high = on_doubles({plus(x.value, x.error, 1)});
-    Numbers freed = on_max(as_numbers(x.free), x.value.size());
+    Numbers freed = group_sum(as_numbers(x.free));
     for (std::size_t i = 0; i < out_.value.size(); ++i) {
       out_.error[i] = std::max(distance(low[i], out_.value[i]), distance(high[i], out_.value[i]));
       if (freed[i] != 0) out_.free[i] = 1;

@@ -108,8 +108,8 @@ int run_fuzz(std::span<const Leg> legs, int count, std::uint64_t first_seed, con
       std::string wrong = check_leg(leg, c);
       if (wrong.empty()) continue;
       ++failures;
-      fmt::print(stderr, "fuzz: leg \"{}\" fails with seed {}: {}\n{}rerun: KILN_FUZZ_SEED={} {}\n", leg.name, seed, wrong, narrow(leg, c), seed,
-                 program_invocation_name);
+      fmt::print(stderr, "fuzz: leg \"{}\" fails with seed {}: {}\n{}rerun: KILN_FUZZ_SEED={} {}\n", leg.name, seed, wrong, narrow(leg, c),
+                 seed, program_invocation_name);
     }
     if (failures >= 5) break;
   }

@@ -23,8 +23,8 @@ struct FuzzCase {
 struct FuzzOptions {
   int min_nodes = 5;
   int max_nodes = 40;
-  bool edge_values = true;   ///< infinities, NaN, zeros of both signs, subnormal and huge numbers among the inputs
-  bool state = true;         ///< variables that are read and written
+  bool edge_values = true;  ///< infinities, NaN, zeros of both signs, subnormal and huge numbers among the inputs
+  bool state = true;        ///< variables that are read and written
 };
 
 /// The same graph for the same seed. Ops, dtypes and shapes are chosen from the registry; no op fails at run time.

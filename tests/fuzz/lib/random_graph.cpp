@@ -48,7 +48,8 @@ class Generator {
       return small ? low + static_cast<double>(rng_.below(41)) : static_cast<double>(rng_.between(-2000000000, 2000000000));
     }
     if (edges && rng_.chance(0.1)) {
-      static const std::vector<double> values = {0.0, -0.0, INFINITY, -INFINITY, NAN, 1.0, -1.0, 1e-40, -1e-42, 3e38, -3e38, 0.5, 1e-7, 88.8, -104.0, 1e6};
+      static const std::vector<double> values = {0.0,    -0.0, INFINITY, -INFINITY, NAN,  1.0,  -1.0,   1e-40,
+                                                 -1e-42, 3e38, -3e38,    0.5,       1e-7, 88.8, -104.0, 1e6};
       return rng_.pick(values);
     }
     double x = 4 * rng_.uniform() - 2;
@@ -146,7 +147,8 @@ class Generator {
     while (static_cast<int>(operands.size()) < op.arity - (select ? 1 : 0)) operands.push_back(second_operand(type, nonzero));
     if (select) {
       const Twin* condition = find([&](const TensorType& t) { return t.dtype == DType::boolean && t.shape == type.shape; });
-      operands.insert(operands.begin(), condition != nullptr ? *condition : add_input({DType::boolean, related_shape(type.shape)}, 0, false));
+      operands.insert(operands.begin(),
+                      condition != nullptr ? *condition : add_input({DType::boolean, related_shape(type.shape)}, 0, false));
     }
     return apply_both(op, operands, {});
   }

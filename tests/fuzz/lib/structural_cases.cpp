@@ -238,18 +238,31 @@ Case random(const TensorType& x, Rng& rng) {
 }
 
 const std::map<std::string_view, Generator>& generators() {
-  static const std::map<std::string_view, Generator> table = {
-      {"reduce", reduce},       {"arg_reduce", arg_reduce},           {"contract", contract},   {"window_reduce", window_reduce},
-      {"reshape", reshape},     {"window_max_grad", window_max_grad}, {"transpose", transpose}, {"broadcast", broadcast},
-      {"slice", slice},         {"concat", concat},                   {"pad", pad},             {"gather", gather},
-      {"scatter_add", scatter_add}, {"iota", iota},                   {"cast", cast},           {"constant", constant},
-      {"random", random}};
+  static const std::map<std::string_view, Generator> table = {{"reduce", reduce},
+                                                              {"arg_reduce", arg_reduce},
+                                                              {"contract", contract},
+                                                              {"window_reduce", window_reduce},
+                                                              {"reshape", reshape},
+                                                              {"window_max_grad", window_max_grad},
+                                                              {"transpose", transpose},
+                                                              {"broadcast", broadcast},
+                                                              {"slice", slice},
+                                                              {"concat", concat},
+                                                              {"pad", pad},
+                                                              {"gather", gather},
+                                                              {"scatter_add", scatter_add},
+                                                              {"iota", iota},
+                                                              {"cast", cast},
+                                                              {"constant", constant},
+                                                              {"random", random}};
   return table;
 }
 
 }  // namespace
 
-std::optional<StructuralCase> structural_case(const ops::OpDef& op, const TensorType& x, Rng& rng) { return generators().at(op.name)(x, rng); }
+std::optional<StructuralCase> structural_case(const ops::OpDef& op, const TensorType& x, Rng& rng) {
+  return generators().at(op.name)(x, rng);
+}
 
 bool has_structural_case(const ops::OpDef& op) { return generators().contains(op.name); }
 
