@@ -3,6 +3,8 @@
 #include "ops/structural.h"
 
 namespace kiln::ops {
+#define KILN_PENDING_REFERENCE(OP) \
+  void OP::reference(std::span<const TensorType>, std::span<const std::vector<double>>, const TensorType&, std::vector<double>&, const Attrs&) { KILN_ASSERT(false, "no reference"); }
 #define KILN_PENDING(OP) \
   void OP::kernel(std::span<const View>, const View&, const Attrs&) { KILN_ASSERT(false, "no kernel"); } \
   void OP::reference(std::span<const TensorType>, std::span<const std::vector<double>>, const TensorType&, std::vector<double>&, const Attrs&) { KILN_ASSERT(false, "no reference"); }
@@ -11,16 +13,16 @@ KILN_PENDING(ArgReduce)
 KILN_PENDING(Contract)
 KILN_PENDING(WindowReduce)
 KILN_PENDING(WindowMaxGrad)
-KILN_PENDING(Reshape)
-KILN_PENDING(Transpose)
-KILN_PENDING(Broadcast)
-KILN_PENDING(Slice)
-KILN_PENDING(Concatenate)
-KILN_PENDING(Pad)
-KILN_PENDING(Gather)
-KILN_PENDING(ScatterAdd)
-KILN_PENDING(Iota)
+KILN_PENDING_REFERENCE(Reshape)
+KILN_PENDING_REFERENCE(Transpose)
+KILN_PENDING_REFERENCE(Broadcast)
+KILN_PENDING_REFERENCE(Slice)
+KILN_PENDING_REFERENCE(Concatenate)
+KILN_PENDING_REFERENCE(Pad)
+KILN_PENDING_REFERENCE(Gather)
+KILN_PENDING_REFERENCE(ScatterAdd)
+KILN_PENDING_REFERENCE(Iota)
 KILN_PENDING(Cast)
-KILN_PENDING(Constant)
+KILN_PENDING_REFERENCE(Constant)
 KILN_PENDING(Random)
 }  // namespace kiln::ops
