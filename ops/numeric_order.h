@@ -1,10 +1,11 @@
 // The order in which reductions add: one definition, followed by eager kernels, compiled code and any number of threads.
 //
-// Elements are numbered i = 0, 1, ... n - 1 by their row-major position within the reduced axes. Blocks of kReduceBlock elements are reduced one by one:
-// lane i % L takes the block's elements in order, starting with its first; then halves of the lanes are combined, lane j with lane j + L/2, then with
-// j + L/4, down to lane 0, where lanes without elements are skipped. The blocks' results are reduced in the same way, with the same L.
-// L is kLanesRow where the tensor's innermost axis is among the reduced, else kLanesColumn. No elements give the kind's identity.
-// The accumulator is float for float16 and bfloat16, else the element type; the result is rounded once. add adds plainly (no fma).
+// Elements are numbered i = 0, 1, ... n - 1 by their row-major position within the reduced axes. Blocks of kReduceBlock elements are
+// reduced one by one: lane i % L takes the block's elements in order, starting with its first; then halves of the lanes are combined, lane
+// j with lane j + L/2, then with j + L/4, down to lane 0, where lanes without elements are skipped. The blocks' results are reduced in the
+// same way, with the same L. L is kLanesRow where the tensor's innermost axis is among the reduced, else kLanesColumn. No elements give the
+// kind's identity. The accumulator is float for float16 and bfloat16, else the element type; the result is rounded once. add adds plainly
+// (no fma).
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -31,12 +32,17 @@ template <class T>
 constexpr T skip_value(ReduceKind kind) {
   using Limits = std::numeric_limits<T>;
   switch (kind) {
-    case ReduceKind::add: return std::is_floating_point_v<T> ? static_cast<T>(-0.0) : T{};
+    case ReduceKind::add:
+      return std::is_floating_point_v<T> ? static_cast<T>(-0.0) : T{};
     case ReduceKind::mul:
-    case ReduceKind::logical_and: return static_cast<T>(1);
-    case ReduceKind::max: return Limits::has_infinity ? static_cast<T>(-Limits::infinity()) : Limits::lowest();
-    case ReduceKind::min: return Limits::has_infinity ? Limits::infinity() : Limits::max();
-    case ReduceKind::logical_or: break;
+    case ReduceKind::logical_and:
+      return static_cast<T>(1);
+    case ReduceKind::max:
+      return Limits::has_infinity ? static_cast<T>(-Limits::infinity()) : Limits::lowest();
+    case ReduceKind::min:
+      return Limits::has_infinity ? Limits::infinity() : Limits::max();
+    case ReduceKind::logical_or:
+      break;
   }
   return T{};
 }

@@ -10,7 +10,7 @@ namespace kiln::ops {
   void OP::reference(std::span<const TensorType>, std::span<const std::vector<double>>, const TensorType&, std::vector<double>&, const Attrs&) { KILN_ASSERT(false, "no reference"); }
 KILN_PENDING(Reduce)
 KILN_PENDING(ArgReduce)
-KILN_PENDING(Contract)
+KILN_PENDING_REFERENCE(Contract)
 KILN_PENDING(WindowReduce)
 KILN_PENDING(WindowMaxGrad)
 KILN_PENDING_REFERENCE(Reshape)

@@ -1,5 +1,6 @@
-// Random numbers, fixed to the bit: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11) and what is made of its words.
-// Element i of stream s under a seed: word i % 4 of the block with key = seed and counter = (i / 4, s), all 64-bit values little-endian in 32-bit words.
+// Random numbers, fixed to the bit: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11) and what is made of
+// its words. Element i of stream s under a seed: word i % 4 of the block with key = seed and counter = (i / 4, s), all 64-bit values
+// little-endian in 32-bit words.
 #pragma once
 #include <array>
 #include <cstdint>

@@ -112,7 +112,8 @@ void copy_elements(CopyPlan plan, const T* from, T* to) {
       });
       return;
     }
-    for_each_row(outer, last.size * static_cast<std::int64_t>(sizeof(T)), [&](std::int64_t f, std::int64_t t) { copy_row<T>(last, from + f, to + t); });
+    for_each_row(outer, last.size * static_cast<std::int64_t>(sizeof(T)),
+                 [&](std::int64_t f, std::int64_t t) { copy_row<T>(last, from + f, to + t); });
     return;
   }
   CopyAxis across = plan.axes[partner];
@@ -145,10 +146,14 @@ void strided_copy(std::size_t element, std::span<const CopyAxis> axes, const voi
   for (const CopyAxis& axis : axes) plan.add(axis);
   if (plan.empty) return;
   switch (element) {
-    case 1: return copy_elements(plan, static_cast<const std::uint8_t*>(from), static_cast<std::uint8_t*>(to));
-    case 2: return copy_elements(plan, static_cast<const std::uint16_t*>(from), static_cast<std::uint16_t*>(to));
-    case 4: return copy_elements(plan, static_cast<const std::uint32_t*>(from), static_cast<std::uint32_t*>(to));
-    default: return copy_elements(plan, static_cast<const std::uint64_t*>(from), static_cast<std::uint64_t*>(to));
+    case 1:
+      return copy_elements(plan, static_cast<const std::uint8_t*>(from), static_cast<std::uint8_t*>(to));
+    case 2:
+      return copy_elements(plan, static_cast<const std::uint16_t*>(from), static_cast<std::uint16_t*>(to));
+    case 4:
+      return copy_elements(plan, static_cast<const std::uint32_t*>(from), static_cast<std::uint32_t*>(to));
+    default:
+      return copy_elements(plan, static_cast<const std::uint64_t*>(from), static_cast<std::uint64_t*>(to));
   }
 }
 

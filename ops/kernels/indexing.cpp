@@ -22,11 +22,14 @@ struct Indexing {
 /// Throws RuntimeError for an index out of range.
 Indexing prepare(std::string_view op, const Shape& shape, const View& indices, std::int64_t axis) {
   Indexing result;
-  for (int i = 0; i < shape.rank(); ++i) (i < axis ? result.outer : i == axis ? result.length : result.inner) *= static_cast<std::int64_t>(shape[i]);
+  for (int i = 0; i < shape.rank(); ++i)
+    (i < axis ? result.outer : i == axis ? result.length : result.inner) *= static_cast<std::int64_t>(shape[i]);
   result.indices.resize(static_cast<std::size_t>(indices.shape.count()));
   for (std::size_t i = 0; i < result.indices.size(); ++i) {
-    std::int64_t index = indices.dtype == DType::int32 ? static_cast<const std::int32_t*>(indices.data)[i] : static_cast<const std::int64_t*>(indices.data)[i];
-    KILN_REQUIRE(index >= 0 && index < result.length, RuntimeError, "{}: index {} is out of range for axis {} of length {}", op, index, axis, result.length);
+    std::int64_t index = indices.dtype == DType::int32 ? static_cast<const std::int32_t*>(indices.data)[i]
+                                                       : static_cast<const std::int64_t*>(indices.data)[i];
+    KILN_REQUIRE(index >= 0 && index < result.length, RuntimeError, "{}: index {} is out of range for axis {} of length {}", op, index,
+                 axis, result.length);
     result.indices[i] = index;
   }
   return result;
@@ -57,7 +60,10 @@ void add_columns(const Indexing& s, const T* updates, T* slab, std::int64_t begi
       for (std::int64_t c = 0; c < width; ++c) slab[r * s.inner + begin + c] = narrow(wide[static_cast<std::size_t>(r * width + c)], T{});
     }
   } else {
-    using Wrapping = typename std::conditional_t<std::is_integral_v<T> && !std::same_as<T, bool>, std::make_unsigned<std::conditional_t<std::same_as<T, bool> || !std::is_integral_v<T>, int, T>>, std::type_identity<T>>::type;
+    using Wrapping =
+        typename std::conditional_t<std::is_integral_v<T> && !std::same_as<T, bool>,
+                                    std::make_unsigned<std::conditional_t<std::same_as<T, bool> || !std::is_integral_v<T>, int, T>>,
+                                    std::type_identity<T>>::type;
     for (std::int64_t index : s.indices) {
       T* to = slab + index * s.inner;
       for (std::int64_t c = begin; c < end; ++c) to[c] = static_cast<T>(static_cast<Wrapping>(to[c]) + static_cast<Wrapping>(updates[c]));
@@ -100,7 +106,8 @@ void ScatterAdd::kernel(std::span<const View> operands, const View& result, cons
         for (std::int64_t o = begin; o < end; ++o) add_columns(s, from + o * slab_updates, to + o * s.length * s.inner, 0, s.inner);
       });
     } else {
-      parallel_for(s.inner, std::max<std::int64_t>(16, kGrainBytes / work), [&](std::int64_t begin, std::int64_t end) { add_columns(s, from, to, begin, end); });
+      parallel_for(s.inner, std::max<std::int64_t>(16, kGrainBytes / work),
+                   [&](std::int64_t begin, std::int64_t end) { add_columns(s, from, to, begin, end); });
     }
   });
 }

@@ -66,7 +66,8 @@ void Concatenate::kernel(std::span<const View> operands, const View& result, con
     auto from = row_major(x.shape);
     std::array<CopyAxis, kMaxRank> axes;
     for (std::size_t i = 0; i < x.shape.size(); ++i) axes[i] = {x.shape[i], from[i], to[i]};
-    if (x.shape.count() > 0) strided_copy(size_of(result.dtype), {axes.data(), x.shape.size()}, x.data, at(result, offset * to[index(axis)]));
+    if (x.shape.count() > 0)
+      strided_copy(size_of(result.dtype), {axes.data(), x.shape.size()}, x.data, at(result, offset * to[index(axis)]));
     offset += x.shape[axis];
   }
 }

@@ -1,0 +1,264 @@
+// Packing loops: whole runs where both sides are contiguous, 4 x 4 blocks where they are transposed.
+#include "ops/kernels/pack.h"
+
+#include <cstring>
+
+#include "base/half.h"
+
+namespace kiln::ops::KILN_ISA {
+namespace {
+
+struct Raw32 {
+  using Stored = std::uint32_t;
+  using Computed = std::uint32_t;
+  static Computed widen(Stored x) { return x; }
+  static Stored narrow(Computed x) { return x; }
+};
+struct Raw64 {
+  using Stored = std::uint64_t;
+  using Computed = std::uint64_t;
+  static Computed widen(Stored x) { return x; }
+  static Stored narrow(Computed x) { return x; }
+};
+struct Half {
+  using Stored = kiln::float16;
+  using Computed = float;
+  static Computed widen(Stored x) { return to_float(x); }
+  static Stored narrow(Computed x) { return to_float16(x); }
+};
+struct Brain {
+  using Stored = kiln::bfloat16;
+  using Computed = float;
+  static Computed widen(Stored x) { return to_float(x); }
+  static Stored narrow(Computed x) { return to_bfloat16(x); }
+};
+struct Signed8 {
+  using Stored = std::int8_t;
+  using Computed = std::uint32_t;
+  static Computed widen(Stored x) { return static_cast<std::uint32_t>(static_cast<std::int32_t>(x)); }
+  static Stored narrow(Computed x) { return static_cast<Stored>(x); }
+};
+struct Unsigned8 {
+  using Stored = std::uint8_t;
+  using Computed = std::uint32_t;
+  static Computed widen(Stored x) { return x; }
+  static Stored narrow(Computed x) { return static_cast<Stored>(x); }
+};
+
+/// Reach of each window's position over a list of runs.
+struct Reach {
+  std::int64_t low[kMaxWindows], high[kMaxWindows];
+};
+
+Reach reach_of(std::span<const Run> runs, std::size_t windows) {
+  Reach reach = {};
+  for (std::size_t w = 0; w < windows; ++w) {
+    reach.low[w] = INT64_MAX;
+    reach.high[w] = INT64_MIN;
+    for (const Run& run : runs) {
+      std::int64_t first = run.position[w];
+      std::int64_t last = first + (run.window == static_cast<std::int32_t>(w) ? (run.length - 1) * run.step : 0);
+      if (first < reach.low[w]) reach.low[w] = first;
+      if (last > reach.high[w]) reach.high[w] = last;
+    }
+  }
+  return reach;
+}
+
+template <class P>
+[[gnu::always_inline]] inline void copy_run(const typename P::Stored* from, std::int64_t stride, typename P::Computed* to,
+                                            std::int64_t to_stride, std::int64_t length) {
+  if (stride == 1 && to_stride == 1) {
+    if constexpr (sizeof(typename P::Stored) == sizeof(typename P::Computed)) {
+      if (length == 8) {
+        std::memcpy(to, from, 8 * sizeof(*to));
+        return;
+      }
+    }
+    for (std::int64_t i = 0; i < length; ++i) to[i] = P::widen(from[i]);
+  } else {
+    for (std::int64_t i = 0; i < length; ++i) to[i * to_stride] = P::widen(from[i * stride]);
+  }
+}
+
+template <class T>
+[[gnu::always_inline]] inline void clear_run(T* to, std::int64_t to_stride, std::int64_t length) {
+  for (std::int64_t i = 0; i < length; ++i) to[i * to_stride] = T{};
+}
+
+/// One outer index against one inner run, with window checks.
+template <class P>
+void copy_checked(const PackJob& job, const std::int64_t* position, const typename P::Stored* from, const Run& run,
+                  typename P::Computed* to) {
+  std::int64_t begin = 0, end = run.length;
+  for (std::size_t w = 0; w < job.windows.size(); ++w) {
+    std::int64_t first = position[w] + run.position[w], extent = job.windows[w].extent;
+    if (run.window != static_cast<std::int32_t>(w)) {
+      if (first < 0 || first >= extent) end = 0;
+      continue;
+    }
+    while (begin < end && first + begin * run.step < 0) ++begin;
+    while (end > begin && first + (end - 1) * run.step >= extent) --end;
+  }
+  if (end <= begin) {
+    clear_run(to, job.to_inner, run.length);
+    return;
+  }
+  clear_run(to, job.to_inner, begin);
+  copy_run<P>(from + begin * run.stride, run.stride, to + begin * job.to_inner, job.to_inner, end - begin);
+  clear_run(to + end * job.to_inner, job.to_inner, run.length - end);
+}
+
+template <class T>
+[[gnu::always_inline]] inline void transpose_4x4(const T* from, std::int64_t from_row, T* to, std::int64_t to_row) {
+  typedef T Four __attribute__((vector_size(4 * sizeof(T))));
+  Four a, b, c, d;
+  std::memcpy(&a, from, sizeof a);
+  std::memcpy(&b, from + from_row, sizeof a);
+  std::memcpy(&c, from + 2 * from_row, sizeof a);
+  std::memcpy(&d, from + 3 * from_row, sizeof a);
+  Four ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  Four cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd1 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  Four r0 = __builtin_shufflevector(ab0, cd0, 0, 1, 4, 5), r1 = __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7);
+  Four r2 = __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5), r3 = __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7);
+  std::memcpy(to, &r0, sizeof a);
+  std::memcpy(to + to_row, &r1, sizeof a);
+  std::memcpy(to + 2 * to_row, &r2, sizeof a);
+  std::memcpy(to + 3 * to_row, &r3, sizeof a);
+}
+
+/// to[j * to_row + i] = from[i * from_row + j]. Written along `to`'s rows in strips, so that their cache lines are filled while they are
+/// near.
+template <class T>
+void transpose_block(const T* from, std::int64_t from_row, T* to, std::int64_t to_row, std::int64_t rows, std::int64_t cols) {
+  std::int64_t i = 0;
+  for (; i + 16 <= rows; i += 16) {
+    std::int64_t j = 0;
+    for (; j + 4 <= cols; j += 4) {
+      for (std::int64_t s = 0; s < 16; s += 4) transpose_4x4(from + (i + s) * from_row + j, from_row, to + j * to_row + i + s, to_row);
+    }
+    for (; j < cols; ++j) {
+      for (std::int64_t s = 0; s < 16; ++s) to[j * to_row + i + s] = from[(i + s) * from_row + j];
+    }
+  }
+  for (; i + 4 <= rows; i += 4) {
+    std::int64_t j = 0;
+    for (; j + 4 <= cols; j += 4) transpose_4x4(from + i * from_row + j, from_row, to + j * to_row + i, to_row);
+    for (; j < cols; ++j) {
+      for (std::int64_t s = 0; s < 4; ++s) to[j * to_row + i + s] = from[(i + s) * from_row + j];
+    }
+  }
+  for (; i < rows; ++i) {
+    for (std::int64_t j = 0; j < cols; ++j) to[j * to_row + i] = from[i * from_row + j];
+  }
+}
+
+template <class P>
+void pack_as(const PackJob& job) {
+  const auto* from = static_cast<const typename P::Stored*>(job.from);
+  auto* to = static_cast<typename P::Computed*>(job.to);
+  if (job.inner.empty()) return;
+  std::size_t windows = job.windows.size();
+  Reach inner = reach_of(job.inner, windows), outer = reach_of(job.outer, windows);
+  bool inside = true;
+  for (std::size_t w = 0; w < windows; ++w) {
+    inside = inside && outer.low[w] + inner.low[w] >= 0 && outer.high[w] + inner.high[w] < job.windows[w].extent;
+  }
+  for (const Run& o : job.outer) {
+    if constexpr (sizeof(typename P::Stored) == sizeof(typename P::Computed)) {
+      if (inside && job.to_outer == 1 && job.inner[0].stride == 1) {
+        for (const Run& run : job.inner) {
+          transpose_block(from + o.offset + run.offset, o.stride, to + o.begin + run.begin * job.to_inner, job.to_inner, o.length,
+                          run.length);
+        }
+        continue;
+      }
+    }
+    for (std::int64_t t = 0; t < o.length; ++t) {
+      const auto* row_from = from + o.offset + t * o.stride;
+      auto* row_to = to + (o.begin + t) * job.to_outer;
+      if (inside) {
+        for (const Run& run : job.inner)
+          copy_run<P>(row_from + run.offset, run.stride, row_to + run.begin * job.to_inner, job.to_inner, run.length);
+        continue;
+      }
+      std::int64_t position[kMaxWindows] = {};
+      bool all = true;
+      for (std::size_t w = 0; w < windows; ++w) {
+        position[w] = o.position[w] + (o.window == static_cast<std::int32_t>(w) ? t * o.step : 0);
+        all = all && position[w] + inner.low[w] >= 0 && position[w] + inner.high[w] < job.windows[w].extent;
+      }
+      for (const Run& run : job.inner) {
+        if (all) {
+          copy_run<P>(row_from + run.offset, run.stride, row_to + run.begin * job.to_inner, job.to_inner, run.length);
+        } else {
+          copy_checked<P>(job, position, row_from + run.offset, run, row_to + run.begin * job.to_inner);
+        }
+      }
+    }
+  }
+}
+
+bool contiguous(std::span<const std::int64_t> offsets) {
+  for (std::size_t i = 1; i < offsets.size(); ++i) {
+    if (offsets[i] != offsets[i - 1] + 1) return false;
+  }
+  return true;
+}
+
+template <class P>
+void unpack_as(const UnpackJob& job) {
+  const auto* from = static_cast<const typename P::Computed*>(job.from);
+  auto* to = static_cast<typename P::Stored*>(job.to);
+  if constexpr (sizeof(typename P::Stored) == sizeof(typename P::Computed)) {
+    std::int64_t col_stride = job.cols.size() > 1 ? job.cols[1] - job.cols[0] : 0;
+    bool linear = job.cols.size() > 1;
+    for (std::size_t j = 1; linear && j < job.cols.size(); ++j) linear = job.cols[j] - job.cols[j - 1] == col_stride;
+    if (linear && col_stride != 1 && contiguous(job.rows)) {
+      transpose_block(from, job.from_row, to + job.rows[0] + job.cols[0], col_stride, static_cast<std::int64_t>(job.rows.size()),
+                      static_cast<std::int64_t>(job.cols.size()));
+      return;
+    }
+  }
+  bool rows_whole = contiguous(job.cols);
+  for (std::size_t i = 0; i < job.rows.size(); ++i) {
+    const auto* row = from + static_cast<std::int64_t>(i) * job.from_row;
+    if (rows_whole) {
+      auto* row_to = to + job.rows[i] + job.cols[0];
+      for (std::size_t j = 0; j < job.cols.size(); ++j) row_to[j] = P::narrow(row[j]);
+    } else {
+      for (std::size_t j = 0; j < job.cols.size(); ++j) to[job.rows[i] + job.cols[j]] = P::narrow(row[j]);
+    }
+  }
+}
+
+template <class F>
+void with_policy(Widening widening, const F& f) {
+  switch (widening) {
+    case Widening::raw32:
+      return f(Raw32{});
+    case Widening::raw64:
+      return f(Raw64{});
+    case Widening::float16:
+      return f(Half{});
+    case Widening::bfloat16:
+      return f(Brain{});
+    case Widening::int8:
+      return f(Signed8{});
+    case Widening::uint8:
+      return f(Unsigned8{});
+  }
+}
+
+}  // namespace
+
+void pack(const PackJob& job) {
+  with_policy(job.widening, [&]<class P>(P) { pack_as<P>(job); });
+}
+
+void unpack(const UnpackJob& job) {
+  if (job.rows.empty() || job.cols.empty()) return;
+  with_policy(job.widening, [&]<class P>(P) { unpack_as<P>(job); });
+}
+
+}  // namespace kiln::ops::KILN_ISA
