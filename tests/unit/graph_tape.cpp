@@ -129,6 +129,19 @@ TEST_CASE("gradients of gradients") {
   }
 }
 
+TEST_CASE("gradients that nobody asked for are not computed") {
+  Trace trace("f");
+  Value x = trace.add_argument("x", {DType::float32, {4, 3}}, {}), w = trace.add_argument("w", {DType::float32, {3, 5}}, {});
+  Tape tape;
+  tape.watch(w);
+  Value y = ops::contract(x, w, "mk,kn->mn");
+  const Value results[] = {one_gradient(tape, y, w)};
+  Captured captured = trace.finish(results);
+  int contractions = 0;
+  for (const Node& node : captured.graph->nodes()) contractions += node.attrs.has("equation") ? 1 : 0;
+  CHECK(contractions == 2);
+}
+
 TEST_CASE("a seed weighs the target") {
   Value x = tensor({2}, {1, 2});
   Tape tape;
