@@ -45,6 +45,20 @@ bool same_index(const graph::Node& consumer) {
   return consumer.op != nullptr && (consumer.op->kind == ops::OpKind::elementwise || consumer.op->name == "cast");
 }
 
+Shape squeezed(const Shape& shape) {
+  Shape result;
+  for (Dim d : shape) {
+    if (d != 1) result.push_back(d);
+  }
+  return result;
+}
+
+bool keeps_index(const graph::Graph& graph, const graph::Node& consumer) {
+  if (same_index(consumer)) return true;
+  if (consumer.op == nullptr || consumer.op->name != "reshape") return false;
+  return squeezed(consumer.type.shape) == squeezed(graph.node(consumer.operands[0]).type.shape);
+}
+
 double reads_per_element(const graph::Graph& graph, const graph::Node& consumer, int operand) {
   if (same_index(consumer)) return 1;
   const double result = elements(consumer.type.shape);

@@ -39,6 +39,10 @@ double reads_per_element(const graph::Graph& graph, const graph::Node& consumer,
 
 /// True if each element of the result needs only the same element of the operand: elementwise ops and casts.
 bool same_index(const graph::Node& consumer);
+/// The same, or a reshape that only adds or drops axes of length 1.
+bool keeps_index(const graph::Graph& graph, const graph::Node& consumer);
+/// The shape without its axes of length 1.
+Shape squeezed(const Shape& shape);
 
 /// Elements of a tensor; a symbolic length counts as 64.
 double elements(const Shape& shape);

@@ -41,7 +41,7 @@ struct Closure {
 struct Group {
   FusionKind kind = FusionKind::loop;
   NodeId root = kNobody;
-  Shape shape;  ///< of every output
+  Shape shape;  ///< of every output, without axes of length 1
   std::vector<NodeId> atoms;
   std::set<NodeId> nodes;
   std::set<NodeId> inputs;  ///< views
@@ -79,6 +79,7 @@ class Divider {
   std::size_t count() const { return graph_.nodes().size(); }
   NodeId size() const { return static_cast<NodeId>(count()); }
   const Node& node(NodeId n) const { return graph_.node(n); }
+  Shape shape_of(NodeId n) const { return cost::squeezed(node(n).type.shape); }
   bool is_reshape(NodeId n) const { return node(n).op != nullptr && node(n).op->name == "reshape"; }
   /// Parameters and constants are in memory already; a constant of one value only where somebody wants it there.
   bool is_given(NodeId n) const { return node(n).op == nullptr || is_plan_constant(node(n)); }
@@ -127,7 +128,7 @@ class Divider {
 
   bool is_cheap(NodeId n) const {
     const Estimate& e = cost_[at(n)];
-    if (node(n).type.shape.rank() == 0) return e.ops <= cost::kScalarOps && e.cost <= cost::kScalarCost;
+    if (cost::squeezed(node(n).type.shape).rank() == 0) return e.ops <= cost::kScalarOps && e.cost <= cost::kScalarCost;
     return e.cost <= cost::kCheap && e.tensors <= cost::kCheapTensors;
   }
 
@@ -166,7 +167,7 @@ class Divider {
       NodeId& known = owner_[at(operand)];
       known = known == kNobody || known == owner ? owner : kSeveral;
       double& total = evaluations_[at(operand)];
-      if (cost::same_index(node(n)))
+      if (cost::keeps_index(graph_, node(n)))
         total = std::max(total, evaluations);
       else
         total += evaluations * cost::reads_per_element(graph_, node(n), static_cast<int>(i));
@@ -190,12 +191,12 @@ class Divider {
       const NodeId n = *open.begin();
       open.erase(open.begin());
       result.nodes.push_back(n);
-      const bool moves = moved.count(n) != 0 || !cost::same_index(node(n));
+      const bool moves = moved.count(n) != 0 || !cost::keeps_index(graph_, node(n));
       for (NodeId operand : node(n).operands) {
         const NodeId base = base_of(graph_, operand);
         if (is_leaf(n, base)) {
           Leaf& leaf = leaves.try_emplace(operand, Leaf{operand, base, true}).first->second;
-          if (moves || operand != base) leaf.same_index = false;
+          if (moves || shape_of(operand) != shape_of(base)) leaf.same_index = false;
           continue;
         }
         open.insert(operand);
@@ -224,7 +225,7 @@ class Divider {
       for (NodeId root : origins[n]) {
         streams[root].insert(n);
         for (const Leaf& leaf : closures_.at(n).leaves) {
-          if (leaf.base != root && node(leaf.view).type.shape == node(n).type.shape) streams[root].insert(leaf.base);
+          if (leaf.base != root && shape_of(leaf.view) == shape_of(n)) streams[root].insert(leaf.base);
         }
       }
     }
@@ -247,7 +248,7 @@ class Divider {
     Group g;
     g.kind = root_kind(node(atom)).value_or(FusionKind::loop);
     if (g.kind != FusionKind::loop) g.root = atom;
-    g.shape = node(atom).type.shape;
+    g.shape = shape_of(atom);
     groups_.push_back(std::move(g));
     add(atom, c, static_cast<int>(groups_.size()) - 1);
   }
@@ -266,11 +267,11 @@ class Divider {
 
   /// Into a loop over the same elements that reads one of the atom's tensors too, or into any if they are few.
   bool join_sibling(NodeId atom, const Closure& c, int earliest) {
-    const Shape& shape = node(atom).type.shape;
+    const Shape shape = shape_of(atom);
     std::vector<int> candidates;
     for (const Leaf& leaf : c.leaves) {
       const auto readers = readers_.find(leaf.base);
-      if (node(leaf.view).type.shape != shape || readers == readers_.end()) continue;
+      if (shape_of(leaf.view) != shape || readers == readers_.end()) continue;
       const auto recent = std::min<std::ptrdiff_t>(kReadersTried, std::ssize(readers->second));
       candidates.insert(candidates.end(), readers->second.end() - recent, readers->second.end());
     }
@@ -286,7 +287,7 @@ class Divider {
   }
 
   bool may_join(NodeId atom, const Closure& c, const Group& g) const {
-    if (g.kind == FusionKind::scatter || g.shape != node(atom).type.shape) return false;
+    if (g.kind == FusionKind::scatter || g.shape != shape_of(atom)) return false;
     const auto new_nodes = std::count_if(c.nodes.begin(), c.nodes.end(), [&](NodeId n) { return g.nodes.count(n) == 0; });
     if (static_cast<int>(g.nodes.size()) + new_nodes > cost::kMaxBody) return false;
     const auto new_inputs = std::count_if(c.leaves.begin(), c.leaves.end(), [&](const Leaf& l) { return g.inputs.count(l.view) == 0; });
@@ -296,11 +297,13 @@ class Divider {
 
   bool may_join_epilogue(NodeId atom, const Closure& c, const Group& g) const {
     if (updates_state_[at(atom)] && heavy_updates_.count(g.root) != 0) return false;
+    const bool reshaped = std::any_of(c.leaves.begin(), c.leaves.end(), [&](const Leaf& l) { return l.view != l.base && g.nodes.count(l.base) != 0; });
+    if (reshaped || node(atom).type.shape != node(g.root).type.shape) return false;
     std::set<NodeId> streams(g.atoms.begin(), g.atoms.end());
     streams.insert(atom);
     streams.erase(g.root);
     const auto add_full = [&](NodeId view) {
-      if (node(view).type.shape == g.shape && view != g.root) streams.insert(view);
+      if (shape_of(view) == g.shape && view != g.root) streams.insert(view);
     };
     for (NodeId view : g.inputs) {
       if (view != node(g.root).operands[0] && view != node(g.root).operands[1]) add_full(view);
@@ -314,7 +317,10 @@ class Divider {
     g.atoms.push_back(atom);
     g.nodes.insert(c.nodes.begin(), c.nodes.end());
     for (const Leaf& leaf : c.leaves) {
-      if (group_of_[at(leaf.base)] == index) continue;
+      if (group_of_[at(leaf.base)] == index) {
+        for (NodeId view = leaf.view; view != leaf.base; view = node(view).operands[0]) g.nodes.insert(view);
+        continue;
+      }
       g.inputs.insert(leaf.view);
       std::vector<int>& readers = readers_[leaf.base];
       if (g.kind == FusionKind::loop && (readers.empty() || readers.back() != index)) readers.push_back(index);

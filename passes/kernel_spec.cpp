@@ -53,6 +53,7 @@ class SpecBuilder {
     inputs_first();
     collapse();
     drop_unused();
+    align_outputs();
     write_body();
     find_aliases();
     return std::move(kernel_);
@@ -166,6 +167,22 @@ class SpecBuilder {
     const DraftNode& d = drafts_[at(draft)];
     if (d.op == nullptr || d.op->name != "reshape") return false;
     return drafts_[at(d.operands[0])].type.shape == d.type.shape && drafts_[at(d.operands[0])].op != nullptr;
+  }
+
+  /// All outputs get the shape of the iteration space: axes of length 1 may have survived in some of them.
+  void align_outputs() {
+    int model = outputs_.front();
+    for (std::size_t i = 0; i < drafts_.size(); ++i) {
+      if (drafts_[i].op != nullptr && drafts_[i].node == fusion_.root) model = static_cast<int>(i);
+    }
+    const Shape shape = drafts_[at(model)].type.shape;
+    for (int& output : outputs_) {
+      const DraftNode& d = drafts_[at(output)];
+      if (d.type.shape == shape) continue;
+      DraftNode reshape{&ops::op("reshape"), {{"shape", shape}}, {d.type.dtype, shape}, {output}, d.node};
+      output = static_cast<int>(drafts_.size());
+      drafts_.push_back(std::move(reshape));
+    }
   }
 
   int dim_index(Dim d) {
