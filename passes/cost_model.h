@@ -5,11 +5,12 @@
 //  2. A value read once is computed where it is read.
 //  3. A cheap value (a few arithmetic ops on at most two tensors) is computed again in each kernel that reads it.
 //  4. A scalar is cheap up to ten plain ops: a kernel computes it once, before its loop.
-//  5. Anything else that several kernels read (an exp, a gathered row), or that a broadcast or an overlapping window would recompute, is
-//     written to memory once.
-//  6. Kernels over the same elements that share a tensor become one kernel with several outputs, as far as its arguments and body stay
+//  5. What follows a reduction or a contraction at the same index is computed with it, once: that costs no pass over memory.
+//  6. Anything else that several kernels read (an exp, a gathered row), or that a broadcast or an overlapping window would recompute, is
+//     written to memory once, unless it is so small that a launch costs more.
+//  7. Kernels over the same elements that share a tensor become one kernel with several outputs, as far as its arguments and body stay
 //  small.
-//  7. A contraction takes elementwise consumers while a tile is in cache, as long as they stream few tensors: an SGD update yes, an Adam
+//  8. A contraction takes elementwise consumers while a tile is in cache, as long as they stream few tensors: an SGD update yes, an Adam
 //  update no.
 #pragma once
 #include <cstdint>
@@ -24,8 +25,9 @@ inline constexpr int kScalarOps = 10;          ///< rule 4
 inline constexpr double kScalarCost = 40;      ///< ... up to this cost: a power is worth a launch
 inline constexpr int kMaxBody = 160;           ///< ops of one kernel
 inline constexpr int kMaxArguments = 24;       ///< tensors that one kernel reads and writes
-inline constexpr int kMaxEpilogueStreams = 5;  ///< tensors of the result's size that an epilogue reads and writes (rule 7)
+inline constexpr int kMaxEpilogueStreams = 5;  ///< tensors of the result's size that an epilogue reads and writes (rule 8)
 inline constexpr std::int64_t kSmall = 2048;   ///< elements up to which a launch costs more than its work
+inline constexpr double kSmallCost = 20;       ///< cost up to which an expression on so few elements may be computed again
 
 /// Cost of the op alone, its operands at hand.
 double op_cost(const graph::Node& node);

@@ -42,10 +42,13 @@ struct FusedGraph {
 /// that makes the result row-major. Ops that nobody reads afterwards are dropped.
 graph::Graph fold_into_contractions(const graph::Graph& graph);
 
+/// Comparisons with a bound read the value clamped to it instead of the value before, where there is one.
+graph::Graph reuse_clamped(const graph::Graph& graph);
+
 /// Divides a graph as it is. Near-linear in the number of nodes.
 FusedGraph divide(graph::Graph graph);
 
-/// fold_into_contractions, then divide.
+/// reuse_clamped, fold_into_contractions, divide.
 FusedGraph fuse(const graph::Graph& graph);
 
 /// The node whose memory a top-level value shares: `node` itself, or what it is a reshape of.

@@ -54,6 +54,8 @@ class Divider {
         uses_(count(), 0),
         in_memory_(count(), false),
         cost_(count()),
+        latest_(count(), kNobody),
+        follows_(count(), kNobody),
         atom_(count(), false),
         owner_(count(), kNobody),
         evaluations_(count()),
@@ -68,8 +70,12 @@ class Divider {
       if (atom_[at(n)]) closures_[n] = closure(n);
     }
     find_updates();
+    // Scalars made from parameters alone (learning rates, step counts) come first, so that any kernel may read them.
     for (NodeId n = 0; n < size(); ++n) {
-      if (atom_[at(n)]) place(n);
+      if (atom_[at(n)] && is_early(n)) place(n);
+    }
+    for (NodeId n = 0; n < size(); ++n) {
+      if (atom_[at(n)] && group_of_[at(n)] < 0) place(n);
     }
     return emit();
   }
@@ -113,6 +119,7 @@ class Divider {
       if (node(n).op == nullptr) continue;
       Estimate e{cost::op_cost(node(n)), cost::is_view(node(n)) ? 0 : 1, 0};
       for (NodeId operand : node(n).operands) {
+        if (is_scalar_constant(node(operand))) continue;
         const bool from_memory = is_given(operand) || root_kind(node(operand)) || (uses_[at(operand)] > 1 && !is_cheap(operand));
         if (from_memory) {
           e.tensors += 8 * cost::elements(node(operand).type.shape) > cost::elements(node(n).type.shape) ? 1 : 0;
@@ -123,11 +130,40 @@ class Divider {
         }
       }
       cost_[at(n)] = e;
+      latest_[at(n)] = latest(n);
+      follows_[at(n)] = followed_root(n);
     }
+  }
+
+  /// The last node that must have been computed before n can be, n itself if it may be in memory; -1 for what is made from parameters.
+  NodeId latest(NodeId n) const {
+    if (root_kind(node(n)) || !(cost::is_view(node(n)) || is_cheap(n))) return n;
+    NodeId last = kNobody;
+    for (NodeId operand : node(n).operands) last = std::max(last, latest_[at(operand)]);
+    return last;
+  }
+
+  /// The root whose kernel can compute n beside its own result: n needs nothing else that comes later.
+  NodeId followed_root(NodeId n) const {
+    if (!cost::keeps_index(graph_, node(n))) return kNobody;
+    NodeId root = kNobody;
+    for (NodeId operand : node(n).operands) {
+      const bool is_root = root_kind(node(operand)) && root_kind(node(operand)) != FusionKind::scatter;
+      const NodeId found = is_root ? operand : follows_[at(operand)];
+      if (found != kNobody && uses_[at(operand)] > 1 && !is_root) return kNobody;
+      root = std::max(root, found);
+    }
+    for (NodeId operand : node(n).operands) {
+      if (operand != root && follows_[at(operand)] != root && latest_[at(operand)] > root) return kNobody;
+    }
+    return root != kNobody && shape_of(root) == shape_of(n) ? root : kNobody;
   }
 
   bool is_cheap(NodeId n) const {
     const Estimate& e = cost_[at(n)];
+    if (cost::elements(node(n).type.shape) <= static_cast<double>(cost::kSmall) && node(n).type.shape.is_static() &&
+        e.cost <= cost::kSmallCost && evaluations_[at(n)] <= 2)
+      return true;
     if (cost::squeezed(node(n).type.shape).rank() == 0) return e.ops <= cost::kScalarOps && e.cost <= cost::kScalarCost;
     return e.cost <= cost::kCheap && e.tensors <= cost::kCheapTensors;
   }
@@ -152,8 +188,9 @@ class Divider {
   }
 
   bool computed_where_read(NodeId n) const {
-    if (cost::is_view(node(n)) || is_cheap(n)) return true;
-    return owner_[at(n)] >= 0 && evaluations_[at(n)] <= 1;
+    if (cost::is_view(node(n))) return true;
+    if (owner_[at(n)] >= 0 && evaluations_[at(n)] <= 1) return true;
+    return is_cheap(n) && follows_[at(n)] == kNobody;
   }
 
   void offer_operands(NodeId n) {
@@ -253,6 +290,12 @@ class Divider {
     add(atom, c, static_cast<int>(groups_.size()) - 1);
   }
 
+  bool is_early(NodeId atom) const {
+    if (shape_of(atom).rank() != 0 || root_kind(node(atom))) return false;
+    const std::vector<Leaf>& leaves = closures_.at(atom).leaves;
+    return std::all_of(leaves.begin(), leaves.end(), [&](const Leaf& l) { return !atom_[at(l.base)] || group_of_[at(l.base)] >= 0; });
+  }
+
   /// Into the group of a value that the atom reads at its own index.
   bool join_producer(NodeId atom, const Closure& c, int earliest) {
     for (const Leaf& leaf : c.leaves) {
@@ -297,7 +340,8 @@ class Divider {
 
   bool may_join_epilogue(NodeId atom, const Closure& c, const Group& g) const {
     if (updates_state_[at(atom)] && heavy_updates_.count(g.root) != 0) return false;
-    const bool reshaped = std::any_of(c.leaves.begin(), c.leaves.end(), [&](const Leaf& l) { return l.view != l.base && g.nodes.count(l.base) != 0; });
+    const bool reshaped =
+        std::any_of(c.leaves.begin(), c.leaves.end(), [&](const Leaf& l) { return l.view != l.base && g.nodes.count(l.base) != 0; });
     if (reshaped || node(atom).type.shape != node(g.root).type.shape) return false;
     std::set<NodeId> streams(g.atoms.begin(), g.atoms.end());
     streams.insert(atom);
@@ -356,6 +400,8 @@ class Divider {
   std::vector<int> uses_;
   std::vector<bool> in_memory_;  ///< must be an atom
   std::vector<Estimate> cost_;
+  std::vector<NodeId> latest_;
+  std::vector<NodeId> follows_;  ///< the root that the node follows (rule 5), or kNobody
   std::vector<bool> atom_;
   std::vector<NodeId> owner_;        ///< the only atom that needs the node, or kSeveral
   std::vector<double> evaluations_;  ///< of the node's expression for each of its elements, if it were no atom
@@ -415,6 +461,6 @@ FusedGraph divide(graph::Graph graph) {
   return {std::move(graph), std::move(fusions)};
 }
 
-FusedGraph fuse(const graph::Graph& graph) { return divide(fold_into_contractions(graph)); }
+FusedGraph fuse(const graph::Graph& graph) { return divide(fold_into_contractions(reuse_clamped(graph))); }
 
 }  // namespace kiln::passes

@@ -41,7 +41,7 @@ class Labeller {
   void broadcast() {
     const Ints& dims = attrs_.get<Ints>("dims");
     for (int i = 0; i < rank(0); ++i) {
-      if (operands_[0][i] == result_[dims[at(i)]]) operand(0, i) = static_cast<int>(dims[at(i)]);
+      operand(0, i) = operands_[0][i] == result_[dims[at(i)]] ? static_cast<int>(dims[at(i)]) : fresh(false);
     }
   }
 

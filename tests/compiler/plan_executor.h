@@ -1,5 +1,5 @@
-// An independent executor of Plans: kernels run op by op through the vocabulary's eager kernels, contractions by plain loops, memory exactly as
-// the plan lays it out. What it computes must equal the interpreter bit for bit; whatever a launch may not overlap is checked.
+// An independent executor of Plans: kernels run op by op through the vocabulary's eager kernels, contractions by plain loops, memory
+// exactly as the plan lays it out. What it computes must equal the interpreter bit for bit; whatever a launch may not overlap is checked.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -87,10 +87,14 @@ class PlanExecutor {
     const runtime::PlanOutput& o = plan_.outputs[i];
     using Source = runtime::PlanOutput::Source;
     switch (o.source) {
-      case Source::input: return whole(inputs_[at(o.index)]);
-      case Source::output: return output_region(at(o.index));
-      case Source::constant: return constant(o.index);
-      case Source::fresh: break;
+      case Source::input:
+        return whole(inputs_[at(o.index)]);
+      case Source::output:
+        return output_region(at(o.index));
+      case Source::constant:
+        return constant(o.index);
+      case Source::fresh:
+        break;
     }
     return o.in_place ? whole(inputs_[at(o.state_input)]) : whole(outputs_[i]);
   }
@@ -103,10 +107,14 @@ class PlanExecutor {
   Region region(const runtime::ArgRef& ref) {
     using Where = runtime::ArgRef::Where;
     switch (ref.where) {
-      case Where::input: return whole(inputs_[at(ref.index)]);
-      case Where::output: return output_region(at(ref.index));
-      case Where::constant: return constant(ref.index);
-      case Where::arena: break;
+      case Where::input:
+        return whole(inputs_[at(ref.index)]);
+      case Where::output:
+        return output_region(at(ref.index));
+      case Where::constant:
+        return constant(ref.index);
+      case Where::arena:
+        break;
     }
     const runtime::ArenaSlot& slot = plan_.arena[at(ref.index)];
     const std::size_t offset = at(dims_[at(slot.offset)]), bytes = at(dims_[at(slot.bytes)]);
@@ -169,8 +177,8 @@ class PlanExecutor {
     const ops::OpDef& op = ops::op(node.op);
     const Attrs attrs = passes::full_attrs(node, views.back().shape, shapes);
     const TensorType type = op.infer(op, types, attrs);
-    KILN_ASSERT(type == (TensorType{node.dtype, views.back().shape}), "{} gives {}, the kernel says {}{}", node.op, type.str(), name(node.dtype),
-                views.back().shape.str());
+    KILN_ASSERT(type == (TensorType{node.dtype, views.back().shape}), "{} gives {}, the kernel says {}{}", node.op, type.str(),
+                name(node.dtype), views.back().shape.str());
     op.kernel(op, operands, views.back(), attrs);
   }
 
@@ -222,7 +230,8 @@ class PlanExecutor {
     KILN_ASSERT(!out.overlaps(lhs) && !out.overlaps(rhs), "a product overlaps an operand");
     check_epilogue(launch, lhs, rhs, out);
     visit_dtype(launch.contraction.dtype, [&]<class T>(std::type_identity<T>) {
-      contract_as(launch.contraction, reinterpret_cast<const T*>(lhs.data), reinterpret_cast<const T*>(rhs.data), reinterpret_cast<T*>(out.data));
+      contract_as(launch.contraction, reinterpret_cast<const T*>(lhs.data), reinterpret_cast<const T*>(rhs.data),
+                  reinterpret_cast<T*>(out.data));
     });
   }
 
@@ -272,9 +281,12 @@ class PlanExecutor {
         const std::int64_t position = row.index[at(w.row)] * w.stride + tap * w.rhs_dilation - w.padding_low;
         if (w.reverse) r += (taps - 1 - 2 * tap) * dims_[at(c.depth[at(w.depth)].rhs_stride)];
         const std::int64_t last = (dims_[at(w.extent)] - 1) * w.lhs_dilation;
-        if (position < 0 || position > last) inside = false;
-        else if (position % w.lhs_dilation != 0) hole = true;
-        else l += position / w.lhs_dilation * dims_[at(w.lhs_stride)];
+        if (position < 0 || position > last)
+          inside = false;
+        else if (position % w.lhs_dilation != 0)
+          hole = true;
+        else
+          l += position / w.lhs_dilation * dims_[at(w.lhs_stride)];
       }
       if (hole) continue;
       sum = step(inside ? load(lhs[l]) : zero<T>(), load(rhs[r]), sum);
@@ -294,9 +306,12 @@ class PlanExecutor {
   }
   template <class T, class A>
   static T store(A sum) {
-    if constexpr (std::same_as<T, float16>) return to_float16(sum);
-    else if constexpr (std::same_as<T, bfloat16>) return to_bfloat16(sum);
-    else return static_cast<T>(sum);
+    if constexpr (std::same_as<T, float16>)
+      return to_float16(sum);
+    else if constexpr (std::same_as<T, bfloat16>)
+      return to_bfloat16(sum);
+    else
+      return static_cast<T>(sum);
   }
   template <class A>
   static A step(A a, A b, A sum) {

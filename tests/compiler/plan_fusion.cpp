@@ -96,7 +96,7 @@ TEST_CASE("launches of a CNN's training step with Adam") {
   check_division(fused);
   const runtime::Plan plan = build_plan(fused, Numerics::standard, captured.graph.get());
   INFO(kernels_text(fused, plan, captured.graph.get()));
-  CHECK(count(fused, FusionKind::contract) == 7);
+  CHECK(count(fused, FusionKind::contract) == 8);
   CHECK(plan.launches.size() <= 24);
   for (std::size_t i = 1; i < plan.outputs.size(); ++i) CHECK(plan.outputs[i].in_place);
 }
