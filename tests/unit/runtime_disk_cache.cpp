@@ -252,9 +252,11 @@ TEST_CASE("processes and threads that write the same key at once") {
   };
   pid_t child = fork();
   if (child == 0) _exit(work() ? 0 : 1);
-  std::thread other([&] { CHECK(work()); });
+  bool other_works = false;
+  std::thread other([&] { other_works = work(); });
   CHECK(work());
   other.join();
+  CHECK(other_works);
   int status = 0;
   waitpid(child, &status, 0);
   CHECK(status == 0);

@@ -4,6 +4,7 @@
 #include <fenv.h>
 #include <kiln/error.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -37,11 +38,13 @@ std::string make_object(const std::string& body) {
   return bytes.str();
 }
 
-/// out[i] = in[0][i] OP in[1][i] over dims[0] elements, in parallel. `tag` makes the key of a test its own.
+/// out[i] = in[0][i] OP in[1][i] over dims[0] elements, in parallel. `tag` and the process make the key of a test its own:
+/// the cache directory may hold the kernels of an earlier run.
 KernelSpec binary_spec(const std::string& op, std::int32_t tag) {
+  static const std::int64_t start = std::chrono::steady_clock::now().time_since_epoch().count();
   KernelSpec spec;
   BodyNode input{"", DType::float32, {0}, {}, {}, -1};
-  spec.body = {input, input, {op, DType::float32, {0}, {0, 1}, Attrs{{"tag", std::int64_t{tag}}}, -1}};
+  spec.body = {input, input, {op, DType::float32, {0}, {0, 1}, Attrs{{"tag", Ints{tag, start}}}, -1}};
   spec.num_inputs = 2;
   spec.outputs = {2};
   spec.num_dims = 1;
