@@ -114,7 +114,8 @@ struct SmallFrame {
 
 Value apply_eager(const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs) {
   for (const Value& v : operands) {
-    if (v.symbolic()) [[unlikely]] fail_leaked(v, op.name);
+    if (v.symbolic()) [[unlikely]]
+      fail_leaked(v, op.name);
   }
   if (operands.size() <= 3) {
     SmallFrame<3> memory;

@@ -43,16 +43,6 @@ bool wants_gradient(int operand) {
   }
 }
 
-/// Inside a vjp: whether the gradient of that operand is used. Expensive ones ask; V may not know.
-template <class V>
-bool needs_gradient(int operand) {
-  if constexpr (requires { V::needs_gradient(operand); }) {
-    return V::needs_gradient(operand);
-  } else {
-    return true;
-  }
-}
-
 template <class V>
 V build(std::string_view op, std::initializer_list<V> operands, Attrs attrs) {
   return V::apply(op, std::span<const V>(operands.begin(), operands.size()), std::move(attrs));

@@ -285,7 +285,6 @@ struct Pad {
     }
     V dx = slice(pad(g, scalar<V>(g.dtype(), 0), crop_low, crop_high, none), none, limit, step);
     if (!wants_gradient<V>(1)) return {dx, V{}};
-    if (!needs_gradient<V>(1)) return {dx, V{}};
     V outside = pad(full<V>(x.shape(), g.dtype(), 0), scalar<V>(g.dtype(), 1), low, high, interior);
     return {dx, reduce_sum(g * outside, all_axes(g.shape().rank()))};
   }
