@@ -1,26 +1,268 @@
-// vmath for float32 lanes.
+// vmath for float32 lanes. Polynomials are minimax fits by Sollya's fpminimax over the reduced ranges named beside them.
 #pragma once
+#include "ops/vmath_f64.h"
+
 namespace kiln::ops::vmath::f32 {
+
+inline constexpr double kLog2E = 0x1.715476p0;
+inline constexpr double kLn2High = 0x1.62ep-1;  // 12 bits: products with 8-bit integers are exact
+inline constexpr double kLn2Low = 0x1.0bfbe8p-15;
+inline constexpr double kRoundMagic = 0x1.8p23;  // adding it rounds to an integer, which its low bits then hold
+
+/// 2^n for -126 <= n <= 127.
 template <class S>
-S exp(S x);
+S pow2(int_of<S> n) {
+  return (n + int_of<S>::constant(127)).shl(23).as_float();
+}
+
+/// p * 2^n for -252 <= n <= 254, rounded once.
 template <class S>
-S expm1(S x);
+S scale(S p, int_of<S> n) {
+  using I = int_of<S>;
+  I half = (n + I::constant(512)).shr(1) - I::constant(256);
+  return p * pow2<S>(half) * pow2<S>(n - half);
+}
+
+/// x = n * ln 2 + r with |r| <= ln 2 / 2, for |x| < 2^9.
 template <class S>
-S log(S x);
+struct ExpReduction {
+  int_of<S> n;
+  S r;
+  explicit ExpReduction(S x) : n(int_of<S>::constant(0)), r(x) {
+    S magic = constant<S>(kRoundMagic);
+    S shifted = fma(x, constant<S>(kLog2E), magic);
+    n = shifted.as_int() - magic.as_int();
+    S whole = shifted - magic;
+    r = fma(whole, constant<S>(-kLn2High), x);
+    r = fma(whole, constant<S>(-kLn2Low), r);
+  }
+};
+
+/// exp(r) - 1 for |r| <= ln 2 / 2.
 template <class S>
-S log1p(S x);
+S expm1_reduced(S r) {
+  static constexpr double kC[] = {0x1p-1, 0x1.555556p-3, 0x1.555502p-5, 0x1.110ff4p-7, 0x1.6d2e2ap-10, 0x1.a262a4p-13};
+  return fma(r * r, polynomial(r, kC), r);
+}
+
+/// exp for |x| <= 104, no special values.
 template <class S>
-S tanh(S x);
+S exp_bounded(S x) {
+  ExpReduction<S> reduced(x);
+  return scale(constant<S>(1) + expm1_reduced(reduced.r), reduced.n);
+}
+
 template <class S>
-S erf(S x);
+S exp(S x) {
+  // Beyond these the result is 0 or infinity already; a NaN passes, since min and max give their second operand.
+  return exp_bounded(max(constant<S>(-104), min(constant<S>(89), x)));
+}
+
 template <class S>
-S sigmoid(S x);
+S expm1(S x) {
+  S bounded = max(constant<S>(-20), min(constant<S>(89), x));
+  ExpReduction<S> reduced(bounded);
+  S half = constant<S>(0.5);
+  S scale_half = pow2<S>(reduced.n - int_of<S>::constant(1));
+  S result = constant<S>(2) * (fma(scale_half, expm1_reduced(reduced.r), scale_half - half));
+  return select(abs(x) < constant<S>(0x1p-25), x, result);
+}
+
+/// 1 + f in [sqrt(1/2), sqrt(2)) and e such that x = (1 + f) * 2^e, for positive normal x.
 template <class S>
-S sin(S x);
+struct LogReduction {
+  S f;
+  int_of<S> exponent;
+  explicit LogReduction(S x) : f(x), exponent(int_of<S>::constant(0)) {
+    using I = int_of<S>;
+    I root_half = I::constant(0x3f3504f3);
+    I offset = x.as_int() - root_half + I::constant(127 << 23);
+    exponent = offset.shr(23) - I::constant(127);
+    f = ((offset & I::constant(0x7fffff)) + root_half).as_float() - constant<S>(1);
+  }
+};
+
+/// log(1 + f) + e * ln 2 for f in [sqrt(1/2) - 1, sqrt(2) - 1).
 template <class S>
-S cos(S x);
+S log_reduced(S f, S e) {
+  static constexpr double kC[] = {0x1.555554p-2,  -0x1.ffffe6p-3, 0x1.999d2ap-3,  -0x1.556288p-3, 0x1.23de4p-3,
+                                  -0x1.fbbf2ep-4, 0x1.dc75e8p-4,  -0x1.ddb2cep-4, 0x1.2cb40ep-4};
+  S square = f * f;
+  S tail = f * square * polynomial(f, kC);
+  tail = fma(e, constant<S>(kLn2Low), tail);
+  tail = fma(square, constant<S>(-0.5), tail);
+  return fma(e, constant<S>(kLn2High), f + tail);
+}
+
+/// Special results of a logarithm whose argument is `x`: x itself if infinite or NaN, -inf for 0, NaN below.
 template <class S>
-S pow(S a, S b);
+S log_specials(S x, S result) {
+  S zero = constant<S>(0);
+  result = select(x < infinity<S>(), result, x);
+  result = select(x == zero, constant<S>(0) - infinity<S>(), result);
+  return select(x < zero, quiet_nan<S>(), result);
+}
+
 template <class S>
-S remainder(S a, S b);
+S log(S x) {
+  using I = int_of<S>;
+  auto subnormal = x < constant<S>(0x1p-126);
+  LogReduction<S> reduced(select(subnormal, x * constant<S>(0x1p25), x));
+  I exponent = select(subnormal, reduced.exponent - I::constant(25), reduced.exponent);
+  return log_specials(x, log_reduced(reduced.f, exponent.template to<float>()));
+}
+
+template <class S>
+S log1p(S x) {
+  using I = int_of<S>;
+  S one = constant<S>(1);
+  S sum = one + x;
+  S lost = select(x > one, one - (sum - x), x - (sum - one));
+  LogReduction<S> reduced(sum);
+  I exponent = reduced.exponent;
+  I bounded = select(exponent > I::constant(64), I::constant(64), exponent);
+  S f = fma(lost, pow2<S>(I::constant(0) - bounded), reduced.f);
+  S result = log_specials(sum, log_reduced(f, exponent.template to<float>()));
+  return select(x == constant<S>(0), x, result);
+}
+
+template <class S>
+S tanh(S x) {
+  static constexpr double kC[] = {-0x1.555556p-2, 0x1.111132p-3,  -0x1.ba17dp-5,
+                                  0x1.654ba8p-6,  -0x1.1465fep-7, 0x1.36b552p-9};  // [0, 0.632]
+  S magnitude = abs(x);
+  S square = x * x;
+  S small = fma(magnitude * square, polynomial(square, kC), magnitude);
+  S doubled = min(constant<S>(20), magnitude + magnitude);
+  S large = constant<S>(1) - constant<S>(2) / (exp_bounded(doubled) + constant<S>(1));
+  return copysign(select(magnitude < constant<S>(0.625), small, large), x);
+}
+
+template <class S>
+S sigmoid(S x) {
+  S one = constant<S>(1);
+  S e = exp_bounded(max(constant<S>(-104), negate(abs(x))));
+  return select(x < constant<S>(0), e, one) / (one + e);
+}
+
+template <class S>
+S erf(S x) {
+  static constexpr double kSmall[] = {0x1.06eba8p-3, -0x1.812742p-2, 0x1.ce2dfp-4,  -0x1.b80d62p-6,
+                                      0x1.54c17cp-8, -0x1.aa214p-11, 0x1.5caeecp-14};  // erf(x) / x - 1 in x^2, to 0.92
+  static constexpr double kLarge[] = {0x1.34cb9ap-12, -0x1.21505ap0,  -0x1.4394b8p-1,  -0x1.c24222p-4, 0x1.af7dep-6,
+                                      -0x1.36046ep-8, 0x1.35ba0cp-11, -0x1.7c8044p-15, 0x1.ae39b6p-20};  // log(erfc(x)), 0.92 to 4
+  S magnitude = abs(x);
+  S square = x * x;
+  S small = fma(x, polynomial(square, kSmall), x);
+  S bounded = min(constant<S>(4), magnitude);
+  S large = constant<S>(1) - exp_bounded(polynomial(bounded, kLarge));
+  return select(magnitude < constant<S>(0.92), small, copysign(large, x));
+}
+
+/// x modulo a quarter turn, in double, exact enough for every float: 1 / (2 pi) in pieces of 29 bits, whose products with x are exact,
+/// of each of which only the fraction is kept.
+template <class D>
+struct QuarterTurns {
+  D quarter;  ///< nearest number of quarter turns, modulo 4, in -2 ... 2
+  D r;        ///< the rest, in radians
+  explicit QuarterTurns(D x) : quarter(x), r(x) {
+    static constexpr double kInverse[] = {0x1.45f306dp-3,   0x1.9391054p-32, 0x1.4fe13abp-61, 0x1.d1f534dp-90,
+                                          0x1.b81b6c5p-119, 0x1.5993c4p-150, 0x1.c820ff2p-177};
+    constexpr int kPieces = 7;
+    D fractions[kPieces] = {x, x, x, x, x, x, x};
+    for (int i = 0; i < kPieces; ++i) {
+      D product = x * constant<D>(kInverse[i]);
+      fractions[i] = product - round_even(product);
+    }
+    D sum = fractions[0];
+    for (int i = 1; i < kPieces; ++i) sum = sum + fractions[i];
+    quarter = round_even(sum * constant<D>(4));
+    r = fma(quarter, constant<D>(-0.25), fractions[0]);
+    for (int i = 1; i < kPieces; ++i) r = r + fractions[i];
+    r = r * constant<D>(0x1.921fb54442d18p2);
+  }
+
+  /// The sine after `turned` more quarter turns.
+  D sine(double turned) const {
+    static constexpr double kSine[] = {-0x1.5555555458ae9p-3, 0x1.11110de43ebbep-7, -0x1.a0139a7e91931p-13, 0x1.6dba27a53b42dp-19};
+    static constexpr double kCosine[] = {0x1.55555555016e4p-5, -0x1.6c16bf4f1623p-10, 0x1.a015bd5a0f6cfp-16, -0x1.25222565100c5p-22};
+    D square = r * r;
+    D sine = fma(r * square, polynomial(square, kSine), r);
+    D cosine = fma(square * square, polynomial(square, kCosine), fma(square, constant<D>(-0.5), constant<D>(1)));
+    D place = quarter + constant<D>(turned);
+    D half_place = place * constant<D>(0.5);
+    D half_floor = floor(half_place);
+    D value = select(half_place == half_floor, sine, cosine);
+    D quarter_place = half_floor * constant<D>(0.5);
+    return select(quarter_place == floor(quarter_place), value, negate(value));
+  }
+};
+
+template <class S>
+S sin(S x) {
+  using D = rebind<S, double>;
+  S result = QuarterTurns<D>(x.template to<double>()).sine(0).template to<float>();
+  return select(x == constant<S>(0), x, result);
+}
+
+template <class S>
+S cos(S x) {
+  using D = rebind<S, double>;
+  return QuarterTurns<D>(x.template to<double>()).sine(1).template to<float>();
+}
+
+/// log2 of a positive normal double, to 2^-45.
+template <class D>
+D log2_for_pow(D x) {
+  static constexpr double kC[] = {0x1.71547652b8251p1,  0x1.ec709dc53c4e8p-1, 0x1.2776c2936862dp-1,
+                                  0x1.a61a2ea215d19p-2, 0x1.47955d60140a3p-2, 0x1.21b07a79c857fp-2};
+  f64::LogReduction<D> reduced(x);
+  D s = reduced.f / (reduced.f + constant<D>(2));
+  return fma(s, polynomial(s * s, kC), f64::to_double<D>(reduced.exponent));
+}
+
+/// 2^x, to 2^-34, for |x| < 512.
+template <class D>
+D exp2_for_pow(D x) {
+  static constexpr double kC[] = {0x1p0,
+                                  0x1.62e42ff18ada3p-1,
+                                  0x1.ebfbe079a70b9p-3,
+                                  0x1.c6b089c3efcf7p-5,
+                                  0x1.3b29f216e1dbdp-7,
+                                  0x1.5d8b5ce63f53bp-10,
+                                  0x1.445d8920cbfdp-13,
+                                  0x1.fd08869ef7e5cp-17};
+  D magic = constant<D>(f64::kRoundMagic);
+  D shifted = x + magic;
+  return polynomial(x - (shifted - magic), kC) * f64::pow2<D>(shifted.as_int() - magic.as_int());
+}
+
+template <class S>
+S pow(S a, S b) {
+  using D = rebind<S, double>;
+  D x = a.template to<double>();
+  D y = b.template to<double>();
+  D magnitude = abs(x);
+  D logarithm = log2_for_pow(magnitude);
+  logarithm = select(magnitude == constant<D>(0), negate(infinity<D>()), select(magnitude < infinity<D>(), logarithm, magnitude));
+  D exponent = max(constant<D>(-400), min(constant<D>(400), y * logarithm));
+  return f64::pow_specials(x, y, exp2_for_pow(exponent)).template to<float>();
+}
+
+template <class S>
+S remainder(S a, S b) {
+  // Long division in double: each step takes 28 bits of the quotient, whose product with the divisor is exact.
+  static constexpr double kPowers[] = {1, 0x1p28, 0x1p56, 0x1p84, 0x1p112, 0x1p140, 0x1p168, 0x1p196, 0x1p224, 0x1p252};
+  using D = rebind<S, double>;
+  D rest = abs(a).template to<double>();
+  D divisor = abs(b).template to<double>();
+  for (int step = 9; step >= 0; --step) {
+    D scaled = divisor * constant<D>(kPowers[step]);
+    rest = rest - floor(rest / scaled) * scaled;
+    rest = select(rest < constant<D>(0), rest + scaled, rest);
+  }
+  S result = copysign(rest.template to<float>(), a);
+  return select((abs(b) == infinity<S>()) & (abs(a) < infinity<S>()), a, result);
+}
+
 }  // namespace kiln::ops::vmath::f32

@@ -1,1 +1,4 @@
-// Eager elementwise kernels.
+// Eager elementwise loops, part 0 of 8.
+#include "ops/kernels/isa/elementwise_loop.h"
+
+KILN_ELEMENTWISE_PART(0)

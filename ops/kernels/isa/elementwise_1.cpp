@@ -1,0 +1,4 @@
+// Eager elementwise loops, part 1 of 8.
+#include "ops/kernels/isa/elementwise_loop.h"
+
+KILN_ELEMENTWISE_PART(1)
