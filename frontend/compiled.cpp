@@ -222,7 +222,7 @@ std::vector<graph::Value> Compiled::run(std::span<const Signature::Leaf> argumen
   for (const Signature::Leaf& leaf : arguments) {
     const graph::ValueImpl* body = Access::impl(*leaf.tensor);
     if (body == nullptr) continue;
-    if (body->weak || body->trace != 0) [[unlikely]]
+    if (body->weak) [[unlikely]]
       inputs[next++] = as_argument(graph::strong(Access::value(*leaf.tensor)));
     else
       inputs[next++] = {body->buffer, body->type.shape};

@@ -10,6 +10,7 @@
 #include "frontend/access.h"
 #include "frontend/region.h"
 #include "frontend/tracing.h"
+#include "graph/symbolic.h"
 #include "graph/thread_state.h"
 
 namespace kiln::detail {
@@ -75,6 +76,14 @@ std::string list_differences(const std::vector<Field>& now, const std::vector<Fi
 
 constexpr int kManyTraces = 64;
 
+/// Outside of a trace, arguments have values.
+void require_eager(const Signature& signature, const char* name) {
+  for (const Signature::Leaf& leaf : signature.tensors()) {
+    const graph::ValueImpl* body = Access::impl(*leaf.tensor);
+    if (body != nullptr && body->trace != 0) [[unlikely]] graph::fail_leaked(Access::value(*leaf.tensor), name);
+  }
+}
+
 }  // namespace
 
 void require_new_variable_allowed(const std::string& name) {
@@ -117,6 +126,7 @@ void FunctionCore::call(Signature& signature, Call& call, Loc where) {
     return;
   }
   LocationScope scope(where);
+  require_eager(signature, info_.name);
   if (tape_watches(entry->captured, signature.tensors())) [[unlikely]] {
     finish(*entry, call, run_interpreted(entry->captured, signature.tensors()));
     return;
@@ -173,14 +183,6 @@ void FunctionCore::fit_input_signature(Signature& signature, Loc where) const {
 }
 
 std::shared_ptr<Entry> FunctionCore::captured(Signature& signature, Call& call, Loc where) {
-  for (const Signature::Leaf& leaf : signature.tensors()) {
-    const graph::ValueImpl* body = Access::impl(*leaf.tensor);
-    KILN_REQUIRE(
-        body == nullptr || body->trace == 0 || graph::thread_state.open != nullptr, TraceError,
-        "{}: an argument was made while another function was traced, and has no value now; return it from that function, or keep it in "
-        "a Variable",
-        info_.name);
-  }
   std::lock_guard lock(tracing_lock());
   // Another thread may have traced it meanwhile, and built the models that it reads.
   Signature now;
@@ -239,10 +241,13 @@ void FunctionCore::trace_body(Entry& entry, Call& call, Loc where) {
 }
 
 void FunctionCore::require_unchanged(const std::vector<Field>& before, const std::vector<Field>& after) const {
-  std::map<std::string, const Field*> old;
-  for (const Field& f : before) old[f.path] = &f;
+  // The keys of a map share its path, so a field is known by its path and its place among those.
+  std::map<std::pair<std::string, int>, const Field*> old;
+  std::map<std::string, int> places;
+  for (const Field& f : before) old[{f.path, places[f.path]++}] = &f;
+  places.clear();
   for (const Field& f : after) {
-    auto found = old.find(f.path);
+    auto found = old.find({f.path, places[f.path]++});
     // Members of a method's owner may count calls and the like: such effects happen while tracing, as all plain C++ does.
     if (found == old.end() || found->second->text == f.text || f.kind != Field::Kind::plain || f.of_owner) continue;
     throw TraceError(

@@ -112,7 +112,7 @@ Scientific scientific(T x, int fraction) {
     d = parse_scientific(buffer, end.ptr);
   }
   int exponent = d.digits == "0" ? 0 : d.point - 1;
-  return {(d.negative ? "-" : "") + d.digits.substr(0, 1), d.digits.substr(1),
+  return {fmt::format("{}{}", d.negative ? "-" : "", d.digits[0]), d.digits.substr(1),
           fmt::format("{}{:02}", exponent < 0 ? '-' : '+', std::abs(exponent))};
 }
 
@@ -280,7 +280,7 @@ class Layout {
       }
     }
     if (last_axis) done += line;
-    return "[" + done.substr(indent.size()) + "]";
+    return fmt::format("[{}]", std::string_view(done).substr(indent.size()));
   }
 
   std::vector<std::int64_t> shape_;

@@ -6,6 +6,7 @@
 
 #include "base/half.h"
 #include "frontend/access.h"
+#include "graph/symbolic.h"
 
 namespace kiln {
 
@@ -33,10 +34,9 @@ const graph::ValueImpl& body(const graph::ValueImpl* impl) {
 /// The bytes of the only element, for `what`.
 runtime::Buffer only_element(const Tensor& t, std::string_view what) {
   graph::Value v = detail::Access::value(t);
-  if (!v.symbolic()) {
-    KILN_REQUIRE(v.shape().count() == 1, ShapeError, "{}: the tensor has {} elements (shape {}), not one; index it or reduce it first",
+  if (v.symbolic()) graph::fail_not_a_number(v, what);
+  KILN_REQUIRE(v.shape().count() == 1, ShapeError, "{}: the tensor has {} elements (shape {}), not one; index it or reduce it first",
                  what, v.shape().count(), v.shape().str());
-  }
   return v.buffer();
 }
 

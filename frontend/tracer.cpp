@@ -48,7 +48,7 @@ class Describer final : public Visitor {
   using Visitor::enter;
   void enter(std::string_view name) override { path_.enter(name); }
   void leave() override { path_.leave(); }
-  void count(std::size_t n) override { add(Field::Kind::plain, fmt::format("{} elements", n)); }
+  void count(std::size_t n) override { add(Field::Kind::size, fmt::format("{} elements", n)); }
   void tensor(Tensor& t) override {
     const graph::ValueImpl* body = Access::impl(t);
     add(Field::Kind::tensor, body == nullptr ? "undefined" : body->type.str());
@@ -122,6 +122,7 @@ void BodyTracer::begin_results() {
 void BodyTracer::restore() noexcept {
   for (Bound& b : bound_) {
     if (Access::impl(*b.object) != b.symbolic.get()) assigned_.push_back(b.path);
+    destroying_outer(*b.object);  // the log of assignments knows the symbolic tensor as its old value
     Access::replace(*b.object, std::move(b.original));
   }
   bound_.clear();

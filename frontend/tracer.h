@@ -11,7 +11,7 @@ namespace kiln::detail {
 
 /// One entry of a signature: where it is, what it is, and its value.
 struct Field {
-  enum class Kind : std::uint8_t { ambient, tensor, variable, identity, plain };
+  enum class Kind : std::uint8_t { ambient, tensor, variable, identity, size, plain };
   std::string path;  ///< "x", "net/fc1", "batch/0"
   std::string text;  ///< "float32[32, 784]", "variable 7", "0.5"
   Kind kind = Kind::plain;

@@ -349,8 +349,8 @@ Tensor tensor(const std::vector<T>& values, const Shape& shape, Loc where = Loc:
 }
 template <class T>
   requires(!std::same_as<T, bool>)
-Tensor tensor(const std::vector<T>& values, Loc where = Loc::here()) {
-  return tensor(std::span<const T>(values), Shape{static_cast<std::int64_t>(values.size())}, where);
+Tensor tensor(const std::vector<T>& values) {
+  return tensor(std::span<const T>(values), Shape{static_cast<std::int64_t>(values.size())});
 }
 
 }  // namespace kiln

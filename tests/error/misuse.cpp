@@ -30,6 +30,7 @@ std::string error_of(F&& f) {
 }
 
 std::string at(int line) { return "...:" + std::to_string(line); }
+std::string at(int line, const std::string& message) { return at(line) + ": " + message; }
 
 }  // namespace
 
@@ -55,30 +56,30 @@ KILN_FUNCTION(Tensor, paired, (Tensor x, Tensor y), .input_signature = {{DType::
 
 TEST_CASE("shapes, dtypes and axes") {
   Tensor a = tensor({{1.f, 2.f, 3.f}}), b = tensor({1.f, 2.f}), i = tensor({1, 2});
-  CHECK(error_of<ShapeError>([&] { a + b; }) == "add: shapes [1, 3] and [2] do not broadcast at " + at(__LINE__));
-  CHECK(error_of<DTypeError>([&] { b + i; }) == "add: float32[2] and int32[2] differ in dtype; convert one of them with cast() at " + at(__LINE__));
-  CHECK(error_of<DTypeError>([&] { i * 2.5; }) == "the number 2.5 does not mix with a tensor of dtype int32; convert one of them with cast() at " + at(__LINE__));
-  CHECK(error_of<ShapeError>([&] { sum(a, 2); }) == "sum: axis 2 is out of range for rank 2 at " + at(__LINE__));
-  CHECK(error_of<ShapeError>([&] { sum(a, {0, 0}); }) == "sum: axis 0 is given twice at " + at(__LINE__));
-  CHECK(error_of<ShapeError>([&] { matmul(a, b); }) == "matmul: shapes [1, 3] and [2] do not fit at " + at(__LINE__));
-  CHECK(error_of<ShapeError>([&] { reshape(a, {2, 2}); }) == "reshape: 3 elements of shape [1, 3] do not fit into [2, 2] at " + at(__LINE__));
-  CHECK(error_of<ShapeError>([&] { reshape(a, {-1, 2}); }) == "reshape: 3 elements of shape [1, 3] do not fit into [-1, 2] at " + at(__LINE__));
-  CHECK(error_of<ShapeError>([&] { a[{0, 3}]; }) == "index: 3 is out of range for axis 1 of length 3 at " + at(__LINE__));
-  CHECK(error_of<ShapeError>([&] { a[{0, 0, 0}]; }) == "index: 3 indices for a tensor of rank 2 at " + at(__LINE__));
-  CHECK(error_of<ShapeError>([&] { a.item<float>(); }) == "item(): the tensor has 3 elements (shape [1, 3]), not one; index it or reduce it first at " + at(__LINE__));
-  CHECK(error_of<DTypeError>([&] { a.span<int>(); }) == "span<int32>(): the tensor's dtype is float32; convert it with astype() first at " + at(__LINE__));
-  CHECK(error_of<ShapeError>([&] { tensor({{1, 2}, {3}}); }) == "tensor: the inner braces differ in length at " + at(__LINE__));
-  CHECK(error_of<ShapeError>([&] { tensor(std::vector<float>{1, 2, 3}, {2, 2}); }) == "tensor: 3 elements do not fill shape [2, 2] at " + at(__LINE__));
-  CHECK(error_of<ShapeError>([&] { transpose(a, {0, 0}); }) == "transpose: [0, 0] is no permutation of the 2 axes of shape [1, 3] at " + at(__LINE__));
-  CHECK(error_of<ShapeError>([&] { concat({a, b}, 0); }).find("concat") == 0);
-  CHECK(error_of<StateError>([&] { Tensor() + a; }) == "an undefined Tensor was used; assign it a value first, and test with defined() at " + at(__LINE__));
-  CHECK(error_of<StateError>([&] { Variable v; a * v; }).find("an undefined Variable was used; give it an initial value first, and test with defined()") == 0);
+  CHECK(error_of<ShapeError>([&] { a + b; }) == at(__LINE__, "add: shapes do not broadcast: float32[1, 3] and float32[2]; lengths must be equal or 1, counted from the last axis"));
+  CHECK(error_of<DTypeError>([&] { b + i; }) == at(__LINE__, "add: operands must have one dtype, got float32[2] and int32[2]; convert one with cast()"));
+  CHECK(error_of<DTypeError>([&] { i * 2.5; }) == at(__LINE__, "the number 2.5 does not mix with a tensor of dtype int32; convert one of them with cast()"));
+  CHECK(error_of<ShapeError>([&] { sum(a, 2); }) == at(__LINE__, "sum: axis 2 is out of range for a tensor of rank 2; use -2 to 1"));
+  CHECK(error_of<ShapeError>([&] { sum(a, {0, 0}); }) == at(__LINE__, "sum: axis 0 is given twice"));
+  CHECK(error_of<ShapeError>([&] { matmul(a, b); }) == at(__LINE__, "matmul: inner dimensions differ: [1, 3] x [2] (3 and 2); transpose or reshape an operand"));
+  CHECK(error_of<ShapeError>([&] { reshape(a, {2, 2}); }) == at(__LINE__, "reshape: 3 elements of shape [1, 3] do not fit into [2, 2]"));
+  CHECK(error_of<ShapeError>([&] { reshape(a, {-1, 2}); }) == at(__LINE__, "reshape: 3 elements of shape [1, 3] do not fit into [-1, 2]"));
+  CHECK(error_of<ShapeError>([&] { a[{0, 3}]; }) == at(__LINE__, "index: 3 is out of range for axis 1 of length 3"));
+  CHECK(error_of<ShapeError>([&] { a[{0, 0, 0}]; }) == at(__LINE__, "index: 3 indices for a tensor of rank 2"));
+  CHECK(error_of<ShapeError>([&] { a.item<float>(); }) == at(__LINE__, "item(): the tensor has 3 elements (shape [1, 3]), not one; index it or reduce it first"));
+  CHECK(error_of<DTypeError>([&] { a.span<int>(); }) == at(__LINE__, "span<int32>(): the tensor's dtype is float32; convert it with astype() first"));
+  CHECK(error_of<ShapeError>([&] { tensor({{1, 2}, {3}}); }) == at(__LINE__, "tensor: the inner braces differ in length"));
+  CHECK(error_of<ShapeError>([&] { tensor(std::vector<float>{1, 2, 3}, {2, 2}); }) == at(__LINE__, "tensor: 3 elements do not fill shape [2, 2]"));
+  CHECK(error_of<ShapeError>([&] { transpose(a, {0, 0}); }) == at(__LINE__, "transpose: [0, 0] is no permutation of the 2 axes of shape [1, 3]"));
+  CHECK(error_of<ShapeError>([&] { concat({a, b}, 0); }).find("concat") != std::string::npos);
+  CHECK(error_of<StateError>([&] { Tensor() + a; }) == at(__LINE__, "an undefined Tensor was used; assign it a value first, and test with defined()"));
+  CHECK(error_of<StateError>([&] { Variable v; a * v; }).find("an undefined Variable was used; give it an initial value first, and test with defined()") != std::string::npos);
 }
 
 TEST_CASE("variables keep their type") {
   Variable w{tensor({1.f, 2.f}), {.name = "w"}};
-  CHECK(error_of<ShapeError>([&] { w.assign(tensor({1.f})); }) == "assign to variable \"w\": it holds float32[2], not float32[1] at " + at(__LINE__));
-  CHECK(error_of<DTypeError>([&] { w.assign(tensor({1, 2})); }) == "assign to variable \"w\": it holds float32[2], not int32[2]; convert the value with cast() at " + at(__LINE__));
+  CHECK(error_of<ShapeError>([&] { w.assign(tensor({1.f})); }) == at(__LINE__, "assign to variable \"w\": it holds float32[2], not float32[1]"));
+  CHECK(error_of<DTypeError>([&] { w.assign(tensor({1, 2})); }) == at(__LINE__, "assign to variable \"w\": it holds float32[2], not int32[2]; convert the value with cast()"));
 }
 
 TEST_CASE("a tape is used once unless persistent") {
@@ -86,50 +87,44 @@ TEST_CASE("a tape is used once unless persistent") {
   GradientTape tape;
   Tensor y = w * w;
   tape.gradient(y, w);
-  CHECK(error_of<StateError>([&] { tape.gradient(y, w); }) == "gradient: this tape was used already and is not persistent; make it GradientTape tape{{.persistent = true}} at " + at(__LINE__));
+  CHECK(error_of<StateError>([&] { tape.gradient(y, w); }) == at(__LINE__, "gradient: this tape was used already and is not persistent; make it GradientTape tape{{.persistent = true}}"));
 }
 
 TEST_CASE("reading a symbolic tensor") {
   Tensor x = tensor({1.f});
-  CHECK(error_of<TraceError>([&] { reads_item.concrete(x); }) ==
-        "item() inside \"reads_item\" is not possible: while the function is traced, the tensor made at " + at(kReadsItem) + " has a type but no elements. Compute with it, return it, or read it outside the function at " + at(kReadsItem));
-  CHECK(error_of<TraceError>([&] { branches.concrete(x); }) ==
-        "bool of a tensor (as in if or while) inside \"branches\" is not possible: while the function is traced, the tensor made at " + at(kBranches) + " has a type but no elements. Compute with it, return it, or read it outside the function at " + at(kBranches));
+  CHECK(error_of<TraceError>([&] { reads_item.concrete(x); }) == at(kReadsItem, "item() inside \"reads_item\" is not possible: while the function is traced, the tensor made at " + at(kReadsItem) + " has a type but no elements. Compute with it, return it, or read it outside the function"));
+  CHECK(error_of<TraceError>([&] { branches.concrete(x); }) == at(kBranches, "bool of a tensor (as in if or while) inside \"branches\" is not possible: while the function is traced, the tensor made at " + at(kBranches) + " has a type but no elements. Compute with it, return it, or read it outside the function"));
 }
 
 TEST_CASE("a symbolic tensor that leaked") {
   leaks.concrete(tensor({1.f}));
-  CHECK(error_of<TraceError>([&] { kept + 1; }) ==
-        "add: the tensor made at " + at(kLeaks) + " while tracing \"leaks\" was used after the trace ended, when it has no value; return it from the function, or keep it in a Variable at " + at(__LINE__));
-  CHECK(error_of<TraceError>([&] { leaks.concrete(kept); }).find("leaks: an argument was made while another function was traced, and has no value now") == 0);
+  CHECK(error_of<TraceError>([&] { kept + 1; }) == at(__LINE__, "add: the tensor made at " + at(kLeaks) + " while tracing \"leaks\" was used after the trace ended, when it has no value; return it from the function, or keep it in a Variable"));
+  CHECK(error_of<TraceError>([&] { leaks(kept); }).find("leaks: the tensor made at") != std::string::npos);
   kept = Tensor();
 }
 
 TEST_CASE("a Variable made at the second trace") {
   makes_variable.concrete(tensor({1.f}));
   CHECK(traced == 1);
-  CHECK(error_of<TraceError>([&] { makes_variable.concrete(tensor({{1.f}})); }) ==
-        "Variable \"local\" was made while \"makes_variable\" was traced for the second time, so each trace would have one of its own; make it once, outside the function or as a member of a model at " + at(kMakesVariable));
-  CHECK(error_of<TraceError>([&] { symbolic_initial.concrete(tensor({1.f})); }) ==
-        "Variable: its initial value is computed inside the traced function; make the variable outside, or in a model's build() at " + at(kSymbolicInitial));
+  CHECK(error_of<TraceError>([&] { makes_variable.concrete(tensor({{1.f}})); }) == at(kMakesVariable, "Variable \"local\" was made while \"makes_variable\" was traced for the second time, so each trace would have one of its own; make it once, outside the function or as a member of a model"));
+  CHECK(error_of<TraceError>([&] { symbolic_initial.concrete(tensor({1.f})); }) == at(kSymbolicInitial, "Variable: its initial value is computed inside the traced function; make the variable outside, or in a model's build()"));
 }
 
 TEST_CASE("bodies that change their arguments") {
   Settings s;
   s.w = Variable(tensor({1.f}));
-  CHECK(error_of<TraceError>([&] { changes_member.concrete(s, tensor({1.f})); }) ==
-        "changes_member: the body changes s/steps from 1 to 2, a plain value that is part of the call's signature; make it a Variable, or change it outside the function at " + at(kChangesMember));
+  CHECK(error_of<TraceError>([&] { changes_member.concrete(s, tensor({1.f})); }) == at(kChangesMember, "changes_member: the body changes s/steps from 1 to 2, a plain value that is part of the call's signature; make it a Variable, or change it outside the function"));
   Holder h;
   h.cache = tensor({4.f});
   h.w = Variable(tensor({1.f}));
-  CHECK(error_of<TraceError>([&] { assigns_member.concrete(h, tensor({1.f})); }).find("assigns_member: the body assigns the tensor h/cache of its argument, which would happen only while tracing; return the new value, or make it a Variable") == 0);
+  CHECK(error_of<TraceError>([&] { assigns_member.concrete(h, tensor({1.f})); }).find("assigns_member: the body assigns the tensor h/cache of its argument, which would happen only while tracing; return the new value, or make it a Variable") != std::string::npos);
   CHECK(h.cache.str() == "[4.]");
 }
 
 TEST_CASE("calls that do not fit an input signature") {
-  CHECK(error_of<ShapeError>([&] { fixed(tensor({1.f})); }) == "fixed: tensor 0 is float32[1], the input_signature wants float32[d0_0, 3] at " + at(__LINE__));
-  CHECK(error_of<ShapeError>([&] { fixed(tensor({{1.f}})); }) == "fixed: tensor 0 is float32[1, 1], the input_signature wants float32[d0_0, 3] at " + at(__LINE__));
-  CHECK(error_of<DTypeError>([&] { fixed(tensor({{1, 2, 3}})); }) == "fixed: tensor 0 is int32[1, 3], the input_signature wants float32[d0_0, 3] at " + at(__LINE__));
-  CHECK(error_of<ShapeError>([&] { paired(tensor({1.f}), tensor({1.f, 2.f})); }) == "paired: tensor 1 is float32[2], the input_signature wants float32[n] at " + at(__LINE__));
+  CHECK(error_of<ShapeError>([&] { fixed(tensor({1.f})); }) == at(__LINE__, "fixed: tensor 0 is float32[1], the input_signature wants float32[d0_0, 3]"));
+  CHECK(error_of<ShapeError>([&] { fixed(tensor({{1.f}})); }) == at(__LINE__, "fixed: tensor 0 is float32[1, 1], the input_signature wants float32[d0_0, 3]"));
+  CHECK(error_of<DTypeError>([&] { fixed(tensor({{1, 2, 3}})); }) == at(__LINE__, "fixed: tensor 0 is int32[1, 3], the input_signature wants float32[d0_0, 3]"));
+  CHECK(error_of<ShapeError>([&] { paired(tensor({1.f}), tensor({1.f, 2.f})); }) == at(__LINE__, "paired: tensor 1 is float32[2], the input_signature wants float32[n]"));
 }
 // clang-format on
