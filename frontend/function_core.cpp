@@ -80,7 +80,8 @@ constexpr int kManyTraces = 64;
 void require_eager(const Signature& signature, const char* name) {
   for (const Signature::Leaf& leaf : signature.tensors()) {
     const graph::ValueImpl* body = Access::impl(*leaf.tensor);
-    if (body != nullptr && body->trace != 0) [[unlikely]] graph::fail_leaked(Access::value(*leaf.tensor), name);
+    if (body != nullptr && body->trace != 0) [[unlikely]]
+      graph::fail_leaked(Access::value(*leaf.tensor), name);
   }
 }
 
@@ -113,7 +114,7 @@ void FunctionCore::call(Signature& signature, Call& call, Loc where) {
   const Entry* entry = table_.find(signature.words());
   std::shared_ptr<Entry> held;
   if (entry == nullptr) [[unlikely]] {
-    held = captured(signature, call, where);
+    held = captured(call, where);
     entry = held.get();
   }
   if (graph::thread_state.trace != nullptr) [[unlikely]] {
@@ -140,7 +141,7 @@ void FunctionCore::call(Signature& signature, Call& call, Loc where) {
 std::shared_ptr<Entry> FunctionCore::concrete(Signature& signature, Call& call) {
   if (!options_.input_signature.empty()) fit_input_signature(signature, info_.where);
   if (Entry* known = table_.find(signature.words())) return table_.share(known);
-  return captured(signature, call, info_.where);
+  return captured(call, info_.where);
 }
 
 void FunctionCore::finish(const Entry& entry, Call& call, std::vector<graph::Value> values) const {
@@ -182,7 +183,7 @@ void FunctionCore::fit_input_signature(Signature& signature, Loc where) const {
   }
 }
 
-std::shared_ptr<Entry> FunctionCore::captured(Signature& signature, Call& call, Loc where) {
+std::shared_ptr<Entry> FunctionCore::captured(Call& call, Loc where) {
   std::lock_guard lock(tracing_lock());
   // Another thread may have traced it meanwhile, and built the models that it reads.
   Signature now;

@@ -71,7 +71,7 @@ class FunctionCore {
  private:
   /// Checks the tensors against the input_signature, and makes all calls that fit it one signature.
   void fit_input_signature(Signature& signature, Loc where) const;
-  std::shared_ptr<Entry> captured(Signature& signature, Call& call, Loc where);
+  std::shared_ptr<Entry> captured(Call& call, Loc where);
   std::shared_ptr<Entry> capture(Call& call, Loc where);
   void trace_body(Entry& entry, Call& call, Loc where);
   void require_unchanged(const std::vector<Field>& before, const std::vector<Field>& after) const;

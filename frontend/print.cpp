@@ -23,7 +23,9 @@ constexpr std::size_t kLineWidth = 75;
 
 /// From this magnitude on, numbers print with an exponent: 10 to the number of decimal digits that T surely holds.
 template <class T>
-constexpr double kExponentFrom = std::same_as<T, double> ? 1e16 : std::same_as<T, float> ? 1e6 : 1e3;
+constexpr double kExponentFrom = std::same_as<T, double>  ? 1e16
+                                 : std::same_as<T, float> ? 1e6
+                                                          : 1e3;
 
 /// Digits of a finite number: 0.d1 d2 d3 ... without sign, times 10^point.
 struct Decimal {
@@ -155,7 +157,7 @@ class FloatFormat {
       char buffer[64];
       auto end = std::to_chars(buffer, buffer + sizeof buffer, wide, std::chars_format::scientific, fraction_);
       std::string text(buffer, end.ptr);
-      if (fraction_ == 0) text.insert(text.find('e'), ".");
+      if (fraction_ == 0) text.insert(text.find('e'), 1, '.');
       std::size_t digits = text.size() - text.find('e') - 1;
       if (digits < exponent_) text.insert(text.find('e') + 2, exponent_ - digits, '0');
       return left_pad(text, left_ + 1 + right_);

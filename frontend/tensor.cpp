@@ -35,8 +35,8 @@ const graph::ValueImpl& body(const graph::ValueImpl* impl) {
 runtime::Buffer only_element(const Tensor& t, std::string_view what) {
   graph::Value v = detail::Access::value(t);
   if (v.symbolic()) graph::fail_not_a_number(v, what);
-  KILN_REQUIRE(v.shape().count() == 1, ShapeError, "{}: the tensor has {} elements (shape {}), not one; index it or reduce it first",
-                 what, v.shape().count(), v.shape().str());
+  KILN_REQUIRE(v.shape().count() == 1, ShapeError, "{}: the tensor has {} elements (shape {}), not one; index it or reduce it first", what,
+               v.shape().count(), v.shape().str());
   return v.buffer();
 }
 

@@ -84,7 +84,8 @@ TEST_CASE("methods find their owner, also in copies") {
 TEST_CASE("signature names what calls have in common") {
   Variable w{tensor({1.f}), {.name = "w"}}, steps{tensor(0), {.name = "steps", .trainable = false}};
   std::string text = train.concrete(w, steps, tensor({1.f})).signature();
-  CHECK(text == "training: false\nw: variable " + std::to_string(w.id()) + "\nsteps: variable " + std::to_string(steps.id()) + "\nx: float32[1]\n");
+  CHECK(text ==
+        "training: false\nw: variable " + std::to_string(w.id()) + "\nsteps: variable " + std::to_string(steps.id()) + "\nx: float32[1]\n");
   CHECK(contains(train.concrete(w, steps, tensor({1.f})).dot(), "digraph"));
 }
 

@@ -80,7 +80,8 @@ KILN_FUNCTION(Tensor, scaled, (Variable & w, Tensor x)) {
   ++runs;
   return x * w;
 }
-KILN_FUNCTION(Tensor, any_batch, (Tensor x, Tensor y), .input_signature = {{DType::float32, {Dim::symbol("batch"), 3}}, {DType::float32, {Dim::symbol("batch"), -1}}}) {
+KILN_FUNCTION(Tensor, any_batch, (Tensor x, Tensor y),
+              .input_signature = {{DType::float32, {Dim::symbol("batch"), 3}}, {DType::float32, {Dim::symbol("batch"), -1}}}) {
   ++runs;
   (void)y;
   return x + 1;

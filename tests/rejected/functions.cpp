@@ -1,4 +1,5 @@
-// Misuse of traced functions that must not compile, with the text of the static_assert that says why. Each block is one test: see CMakeLists.txt.
+// Misuse of traced functions that must not compile, with the text of the static_assert that says why. Each block is one test: see
+// CMakeLists.txt.
 #include <kiln/kiln.h>
 #include <kiln/nn.h>
 
@@ -120,7 +121,7 @@ std::size_t use() {
 }
 #endif
 
-//! NO_PARENTHESES: 
+//! NO_PARENTHESES:
 #ifdef NO_PARENTHESES
 KILN_FUNCTION(std::tuple<Tensor, Tensor>, f, (Tensor x)) { return {x, x}; }
 #endif
