@@ -104,10 +104,12 @@ bool is_normal(double value, DType dtype) { return std::abs(value) >= smallest_n
 
 }  // namespace
 
+ParsedRule parse_rule(const Rule& rule) { return {&rule, RuleParser(rule.pattern).parse(), RuleParser(rule.replacement).parse()}; }
+
 std::span<const ParsedRule> parsed_rules() {
   static const std::vector<ParsedRule> rules = [] {
     std::vector<ParsedRule> parsed;
-    for (const Rule& rule : kRules) parsed.push_back({&rule, RuleParser(rule.pattern).parse(), RuleParser(rule.replacement).parse()});
+    for (const Rule& rule : kRules) parsed.push_back(parse_rule(rule));
     return parsed;
   }();
   return rules;

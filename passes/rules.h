@@ -62,7 +62,7 @@ inline constexpr Rule kRules[] = {
     {exact, "mul(neg(x), c)", "mul(x, neg(c))"},
     {exact, "div(neg(x), neg(y))", "div(x, y)", floating},
     {exact, "div(neg(x), c)", "div(x, neg(c))", floating},
-    {exact, "abs(neg(x))", "abs(x)"},
+    {exact, "abs(neg(x))", "abs(x)", floating},
     {exact, "square(neg(x))", "square(x)"},
     {exact, "square(abs(x))", "square(x)"},
     {exact, "abs(square(x))", "square(x)", floating},
@@ -134,7 +134,10 @@ struct ParsedRule {
 inline constexpr int kRuleVariables = 3;
 inline constexpr int kRuleConstants = 2;
 
-/// All rules, parsed once. InternalError if one does not parse or names no op.
+/// InternalError if the rule does not parse or names no op. The result keeps a pointer to the rule.
+ParsedRule parse_rule(const Rule& rule);
+
+/// All rules, parsed once.
 std::span<const ParsedRule> parsed_rules();
 
 /// The most permissive tag of a mode.
