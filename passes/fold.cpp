@@ -101,7 +101,8 @@ mlir::Value fold_op(mlir::Operation* op, mlir::OpBuilder& builder) {
   // A broadcast number is the cheapest form that it has.
   if (llvm::isa<ir::BroadcastOp>(op) && find_splat(op->getOperand(0))) return {};
   try {
-    return is_elementwise(op) ? fold_splats(op, *def, builder) : fold_constants(op, *def, builder);
+    const mlir::Value splat = is_elementwise(op) ? fold_splats(op, *def, builder) : mlir::Value();
+    return splat ? splat : fold_constants(op, *def, builder);
   } catch (const RuntimeError&) {
     return {};
   }

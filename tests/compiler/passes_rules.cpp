@@ -38,15 +38,24 @@ void store(Column& column, std::int64_t i, T value) {
 
 void set(Column& column, std::int64_t i, double value) {
   switch (column.dtype) {
-    case DType::boolean: return store(column, i, static_cast<std::uint8_t>(value != 0));
-    case DType::uint8: return store(column, i, static_cast<std::uint8_t>(static_cast<std::int64_t>(value)));
-    case DType::int8: return store(column, i, static_cast<std::int8_t>(static_cast<std::int64_t>(value)));
-    case DType::int32: return store(column, i, static_cast<std::int32_t>(static_cast<std::int64_t>(value)));
-    case DType::int64: return store(column, i, static_cast<std::int64_t>(value));
-    case DType::float16: return store(column, i, to_float16(static_cast<float>(value)));
-    case DType::bfloat16: return store(column, i, to_bfloat16(static_cast<float>(value)));
-    case DType::float32: return store(column, i, static_cast<float>(value));
-    case DType::float64: return store(column, i, value);
+    case DType::boolean:
+      return store(column, i, static_cast<std::uint8_t>(value != 0));
+    case DType::uint8:
+      return store(column, i, static_cast<std::uint8_t>(static_cast<std::int64_t>(value)));
+    case DType::int8:
+      return store(column, i, static_cast<std::int8_t>(static_cast<std::int64_t>(value)));
+    case DType::int32:
+      return store(column, i, static_cast<std::int32_t>(static_cast<std::int64_t>(value)));
+    case DType::int64:
+      return store(column, i, static_cast<std::int64_t>(value));
+    case DType::float16:
+      return store(column, i, to_float16(static_cast<float>(value)));
+    case DType::bfloat16:
+      return store(column, i, to_bfloat16(static_cast<float>(value)));
+    case DType::float32:
+      return store(column, i, static_cast<float>(value));
+    case DType::float64:
+      return store(column, i, value);
   }
 }
 
@@ -60,14 +69,22 @@ T load(const Column& column, std::int64_t i) {
 double get(const Column& column, std::int64_t i) {
   switch (column.dtype) {
     case DType::boolean:
-    case DType::uint8: return load<std::uint8_t>(column, i);
-    case DType::int8: return load<std::int8_t>(column, i);
-    case DType::int32: return load<std::int32_t>(column, i);
-    case DType::int64: return static_cast<double>(load<std::int64_t>(column, i));
-    case DType::float16: return to_double(load<float16>(column, i));
-    case DType::bfloat16: return to_double(load<bfloat16>(column, i));
-    case DType::float32: return load<float>(column, i);
-    case DType::float64: break;
+    case DType::uint8:
+      return load<std::uint8_t>(column, i);
+    case DType::int8:
+      return load<std::int8_t>(column, i);
+    case DType::int32:
+      return load<std::int32_t>(column, i);
+    case DType::int64:
+      return static_cast<double>(load<std::int64_t>(column, i));
+    case DType::float16:
+      return to_double(load<float16>(column, i));
+    case DType::bfloat16:
+      return to_double(load<bfloat16>(column, i));
+    case DType::float32:
+      return load<float>(column, i);
+    case DType::float64:
+      break;
   }
   return load<double>(column, i);
 }
@@ -86,10 +103,14 @@ struct Format {
 
 Format format_of(DType dtype) {
   switch (dtype) {
-    case DType::float16: return {0x1p-14, 65504, 0x1p-10, 0x1p-24};
-    case DType::bfloat16: return {0x1p-126, 0x1.fep127, 0x1p-7, 0x1p-133};
-    case DType::float64: return {0x1p-1022, std::numeric_limits<double>::max(), 0x1p-52, 0x1p-1074};
-    default: return {0x1p-126, std::numeric_limits<float>::max(), 0x1p-23, 0x1p-149};
+    case DType::float16:
+      return {0x1p-14, 65504, 0x1p-10, 0x1p-24};
+    case DType::bfloat16:
+      return {0x1p-126, 0x1.fep127, 0x1p-7, 0x1p-133};
+    case DType::float64:
+      return {0x1p-1022, std::numeric_limits<double>::max(), 0x1p-52, 0x1p-1074};
+    default:
+      return {0x1p-126, std::numeric_limits<float>::max(), 0x1p-23, 0x1p-149};
   }
 }
 
@@ -101,7 +122,8 @@ std::vector<double> edge_values(DType dtype) {
   if (dtype == DType::int64) return {0, 1, -1, 2, -2, 3, 0x1p62, -0x1p63, 0x1p32};
   const Format f = format_of(dtype);
   const double inf = std::numeric_limits<double>::infinity();
-  std::vector<double> values = {0, 1, 2, 3, 0.5, 0.1, 1.5, 10, 88, 100, f.smallest, f.largest, f.subnormal, 3 * f.subnormal, 1 + f.epsilon, inf};
+  std::vector<double> values = {0,  1, 2, 3, 0.5, 0.1, 1.5, 10, 88, 100, f.smallest, f.largest, f.subnormal, 3 * f.subnormal, 1 + f.epsilon,
+                                inf};
   const std::size_t positive = values.size();
   for (std::size_t i = 0; i < positive; ++i) values.push_back(-values[i]);
   values.push_back(std::numeric_limits<double>::quiet_NaN());
@@ -159,10 +181,14 @@ struct Case {
 
 Column leaf(const Term& term, const Case& c) {
   switch (term.kind) {
-    case Term::Kind::variable: return c.variables[static_cast<std::size_t>(term.index)];
-    case Term::Kind::constant: return c.constants[static_cast<std::size_t>(term.index)];
-    case Term::Kind::boolean: return scalar(DType::boolean, term.number);
-    default: return scalar(c.number_type, term.number);
+    case Term::Kind::variable:
+      return c.variables[static_cast<std::size_t>(term.index)];
+    case Term::Kind::constant:
+      return c.constants[static_cast<std::size_t>(term.index)];
+    case Term::Kind::boolean:
+      return scalar(DType::boolean, term.number);
+    default:
+      return scalar(c.number_type, term.number);
   }
 }
 
@@ -232,8 +258,9 @@ std::optional<std::string> compare(const ParsedRule& rule, const Case& c) {
     if (same_bits(before, after, i)) continue;
     const double want = reference.empty() ? get(before, i) : reference[static_cast<std::size_t>(i)];
     if (rule.rule->tag != RuleTag::exact && is_rounding_of(get(after, i), want, before.dtype)) continue;
-    return fmt::format("x = {:a}, y = {:a}, z = {:a}, c = {:a}: {} gives {:a}, {} gives {:a}", get(c.variables[0], i), get(c.variables[1], i),
-                       get(c.variables[2], i), get(c.constants[0], 0), rule.rule->pattern, get(before, i), rule.rule->replacement, get(after, i));
+    return fmt::format("x = {:a}, y = {:a}, z = {:a}, c = {:a}: {} gives {:a}, {} gives {:a}", get(c.variables[0], i),
+                       get(c.variables[1], i), get(c.variables[2], i), get(c.constants[0], 0), rule.rule->pattern, get(before, i),
+                       rule.rule->replacement, get(after, i));
   }
   return std::nullopt;
 }
