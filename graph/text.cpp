@@ -23,13 +23,14 @@ std::string quote(std::string_view s) {
     bool plain = c >= ' ' && c < 0x7f && c != '"' && c != '\\';
     out += plain ? std::string(1, c) : fmt::format("\\{:02X}", static_cast<unsigned char>(c));
   }
-  return out + "\"";
+  out += '"';
+  return out;
 }
 
 std::string symbol_name(std::string_view name) {
   bool plain = !name.empty() && (std::isalpha(static_cast<unsigned char>(name[0])) != 0 || name[0] == '_');
   for (char c : name) plain = plain && (std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '$' || c == '.');
-  return plain ? "@" + std::string(name) : "@" + quote(name);
+  return fmt::format("@{}", plain ? std::string(name) : quote(name));
 }
 
 std::string tensor_type(const TensorType& t) {
@@ -39,7 +40,7 @@ std::string tensor_type(const TensorType& t) {
     encoding += (i > 0 ? ", " : "") + t.shape[i].str();
   }
   std::string text = fmt::format("tensor<{}{}", dims, element_type(t.dtype));
-  return text + (t.shape.is_static() ? "" : ", " + quote(encoding)) + ">";
+  return t.shape.is_static() ? fmt::format("{}>", text) : fmt::format("{}, {}>", text, quote(encoding));
 }
 
 std::string hex(const std::byte* data, std::size_t bytes) {
@@ -123,7 +124,7 @@ std::string attributes(const Attrs& attrs) {
     std::string text = attribute(value);
     if (!text.empty()) out += fmt::format("{}{} = {}", out.empty() ? "" : ", ", key, text);
   }
-  return out.empty() ? "" : " {" + out + "}";
+  return out.empty() ? "" : fmt::format(" {{{}}}", out);
 }
 
 std::string location(const Loc& loc, bool wanted) {
@@ -156,12 +157,12 @@ std::string signature(const Graph& graph, const std::vector<NodeId>& outputs, bo
   out += ")";
   std::string types = type_list(graph, outputs);
   if (outputs.size() == 1) return out + " -> " + types;
-  return outputs.empty() ? out : out + " -> (" + types + ")";
+  return outputs.empty() ? out : fmt::format("{} -> ({})", out, types);
 }
 
 std::string node_text(const Graph& graph, std::size_t id, bool with_locations) {
   const Node& node = graph.nodes()[id];
-  std::string name = node.op->kind == ops::OpKind::elementwise ? "map " + quote(node.op->name) : std::string(node.op->name);
+  std::string name = node.op->kind == ops::OpKind::elementwise ? fmt::format("map {}", quote(node.op->name)) : std::string(node.op->name);
   return fmt::format("  %{} = kiln.{}{}{} : ({}) -> {}{}\n", id, name, operand_list(node.operands), attributes(node.attrs),
                      type_list(graph, node.operands), tensor_type(node.type), location(node.loc, with_locations));
 }
@@ -183,8 +184,9 @@ std::string label(std::string_view first, std::string_view second) {
 std::string dot_title(const Node& node) {
   std::string details;
   for (const auto& [key, value] : node.attrs) {
-    if (const auto* s = std::get_if<std::string>(&value); s != nullptr && !s->empty()) details += " " + *s;
-    if (const auto* l = std::get_if<Literal>(&value); l != nullptr && l->splat) details += " " + element(l->type.dtype, l->bytes->data());
+    if (const auto* s = std::get_if<std::string>(&value); s != nullptr && !s->empty()) details += fmt::format(" {}", *s);
+    if (const auto* l = std::get_if<Literal>(&value); l != nullptr && l->splat)
+      details += fmt::format(" {}", element(l->type.dtype, l->bytes->data()));
   }
   return std::string(node.op->name) + details;
 }
@@ -207,7 +209,7 @@ std::string Graph::text(bool with_locations) const {
 }
 
 std::string Graph::dot() const {
-  std::string out = fmt::format("digraph {} {{\n  node [shape=box, fontname=\"sans-serif\"];\n", "\"" + dot_escape(name_) + "\"");
+  std::string out = fmt::format("digraph \"{}\" {{\n  node [shape=box, fontname=\"sans-serif\"];\n", dot_escape(name_));
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     const Node& node = nodes_[i];
     if (node.op == nullptr) {
