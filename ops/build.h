@@ -14,6 +14,7 @@
 
 #include "base/attrs.h"
 #include "ops/contract.h"
+#include "ops/gradient.h"
 
 namespace kiln::ops {
 
@@ -32,16 +33,6 @@ int normalize_axis(std::string_view op, std::int64_t axis, int rank);
 Ints normalize_axes(std::string_view op, const Ints& axes, int rank);
 /// A rank-0 constant of that type, rounded or truncated to it.
 Literal scalar_literal(DType dtype, double value);
-
-/// Whether a gradient should be computed for that operand.
-template <class V>
-bool wants_gradient(int operand) {
-  if constexpr (requires { V::needs_gradient(operand); }) {
-    return V::needs_gradient(operand);
-  } else {
-    return true;
-  }
-}
 
 template <class V>
 V build(std::string_view op, std::initializer_list<V> operands, Attrs attrs) {

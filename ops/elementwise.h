@@ -12,8 +12,9 @@
 //
 // scalar() is straight-line code over the S of ops/vmath.h. Operands of dtype bool arrive as S's mask type, and a bool result is a mask.
 // vjp() takes the gradient of the result, the result, and the operands; it returns one gradient an operand, an undefined V{} where there is
-// none. Without vjp() the op is not differentiable. Optional members: `symbol` (the C++ operator that spells the op) and `arity`, where
-// neither vjp() nor scalar() with one template parameter says it.
+// none. Without vjp() the op is not differentiable. Gradients that cost something are made only if wants_gradient<V>(operand). Optional
+// members: `symbol` (the C++ operator that spells the op) and `arity`, where neither vjp() nor scalar() with one template parameter says
+// it.
 #pragma once
 #include <array>
 #include <concepts>
@@ -24,6 +25,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "ops/gradient.h"
 #include "ops/op.h"
 #include "ops/op_list.h"
 #include "ops/ref.h"

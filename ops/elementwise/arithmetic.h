@@ -34,7 +34,7 @@ struct Sub {
   }
   template <class V>
   static std::array<V, 2> vjp(const V& g, const V&, const V&, const V&) {
-    return {g, -g};
+    return {g, wants_gradient<V>(1) ? -g : V{}};
   }
 };
 
@@ -51,7 +51,7 @@ struct Mul {
   }
   template <class V>
   static std::array<V, 2> vjp(const V& g, const V&, const V& a, const V& b) {
-    return {g * b, g * a};
+    return {wants_gradient<V>(0) ? g * b : V{}, wants_gradient<V>(1) ? g * a : V{}};
   }
 };
 
@@ -70,7 +70,7 @@ struct Div {
   template <class V>
   static std::array<V, 2> vjp(const V& g, const V& y, const V&, const V& b) {
     V da = g / b;
-    return {da, -(da * y)};
+    return {da, wants_gradient<V>(1) ? -(da * y) : V{}};
   }
 };
 
@@ -104,7 +104,7 @@ struct Rem {
   }
   template <class V>
   static std::array<V, 2> vjp(const V& g, const V&, const V& a, const V& b) {
-    return {g, -(g * trunc(a / b))};
+    return {g, wants_gradient<V>(1) ? -(g * trunc(a / b)) : V{}};
   }
 };
 
@@ -121,7 +121,7 @@ struct Mod {
   }
   template <class V>
   static std::array<V, 2> vjp(const V& g, const V&, const V& a, const V& b) {
-    return {g, -(g * floor(a / b))};
+    return {g, wants_gradient<V>(1) ? -(g * floor(a / b)) : V{}};
   }
 };
 
@@ -139,7 +139,10 @@ struct Pow {
   template <class V>
   static std::array<V, 2> vjp(const V& g, const V& y, const V& a, const V& b) {
     V zero = 0.0;
-    return {where(equal(b, zero), zero, g * b * pow(a, b - 1.0)), where(a > zero, g * y * log(where(a > zero, a, 1.0)), zero)};
+    V da, db;
+    if (wants_gradient<V>(0)) da = where(equal(b, zero), zero, g * b * pow(a, b - 1.0));
+    if (wants_gradient<V>(1)) db = where(a > zero, g * y * log(where(a > zero, a, 1.0)), zero);
+    return {da, db};
   }
 };
 
@@ -157,7 +160,7 @@ struct Maximum {
   template <class V>
   static std::array<V, 2> vjp(const V& g, const V&, const V& a, const V& b) {
     V larger = a > b;
-    return {where(larger, g, 0.0), where(larger, 0.0, g)};
+    return {wants_gradient<V>(0) ? where(larger, g, 0.0) : V{}, wants_gradient<V>(1) ? where(larger, 0.0, g) : V{}};
   }
 };
 
@@ -175,7 +178,7 @@ struct Minimum {
   template <class V>
   static std::array<V, 2> vjp(const V& g, const V&, const V& a, const V& b) {
     V smaller = a < b;
-    return {where(smaller, g, 0.0), where(smaller, 0.0, g)};
+    return {wants_gradient<V>(0) ? where(smaller, g, 0.0) : V{}, wants_gradient<V>(1) ? where(smaller, 0.0, g) : V{}};
   }
 };
 

@@ -16,7 +16,7 @@ struct Where {
   }
   template <class V>
   static std::array<V, 3> vjp(const V& g, const V&, const V& condition, const V&, const V&) {
-    return {V{}, where(condition, g, 0.0), where(condition, 0.0, g)};
+    return {V{}, wants_gradient<V>(1) ? where(condition, g, 0.0) : V{}, wants_gradient<V>(2) ? where(condition, 0.0, g) : V{}};
   }
 };
 
