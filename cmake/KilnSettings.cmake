@@ -26,6 +26,9 @@ target_include_directories(kiln_settings INTERFACE
 target_link_libraries(kiln_settings INTERFACE fmt::fmt Threads::Threads)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_link_options(kiln_settings INTERFACE -Wl,--no-undefined-version)
+  if(CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    target_compile_options(kiln_settings INTERFACE -Wno-restrict)  # false alarms on "text" + std::string
+  endif()
 endif()
 if(KILN_SANITIZE)
   add_compile_options(-fsanitize=${KILN_SANITIZE} -fno-omit-frame-pointer -g)

@@ -15,6 +15,17 @@ namespace {
 
 using kiln::detail::Access;
 
+/// Rows drawn at random are where no hardware prefetcher expects them: asks for the one that comes a few rows later.
+constexpr std::size_t kRowsAhead = 4;
+constexpr std::size_t kMostPrefetched = 4096;
+
+// Always inline: g++ 12 takes a function that only prefetches for one without effect, and drops the call.
+[[gnu::always_inline]] inline void prefetch_row(const Column& column, std::int64_t row, std::int64_t elements) {
+  std::size_t bytes = static_cast<std::size_t>(elements) * size_of(column.stored.dtype);
+  const char* start = static_cast<const char*>(column.buffer.data()) + static_cast<std::size_t>(row) * bytes;
+  for (std::size_t offset = 0; offset < std::min(bytes, kMostPrefetched); offset += 64) __builtin_prefetch(start + offset);
+}
+
 /// Writes one row where it belongs in a batch.
 void copy_row(const Column& column, std::int64_t row, std::int64_t elements, std::byte* to) {
   const auto* from = static_cast<const std::byte*>(column.buffer.data());
@@ -34,8 +45,9 @@ Tensor gather_column(const Column& column, std::span<const std::int64_t> indices
   std::size_t row_bytes = static_cast<std::size_t>(elements) * size_of(column.dtype());
   runtime::Buffer buffer = runtime::Buffer::allocate(indices.size() * row_bytes);
   auto* to = static_cast<std::byte*>(buffer.data());
-  for (std::int64_t row : indices) {
-    copy_row(column, row, elements, to);
+  for (std::size_t i = 0; i < indices.size(); ++i) {
+    if (i + kRowsAhead < indices.size()) prefetch_row(column, indices[i + kRowsAhead], elements);
+    copy_row(column, indices[i], elements, to);
     to += row_bytes;
   }
   return Access::tensor(graph::Value::eager({column.dtype(), shape}, std::move(buffer)));

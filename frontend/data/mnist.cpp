@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <string_view>
 
 #include "base/require.h"
 #include "frontend/access.h"
@@ -44,11 +45,17 @@ class GzFile {
     const char* problem = gzerror(file_, &code);
     bool cut = code == Z_BUF_ERROR;  // the end of the file inside the compressed stream
     KILN_REQUIRE(!cut, FileError, "{}: is cut short", path_);
-    KILN_REQUIRE(got >= 0 && code == Z_OK, FileError, "{}: is damaged: {}", path_, problem);
+    KILN_REQUIRE(got >= 0 && code == Z_OK, FileError, "{}: is damaged: {}", path_, without_path(problem));
     return static_cast<std::size_t>(got);
   }
 
  private:
+  /// zlib puts "PATH: " before its messages.
+  std::string_view without_path(std::string_view problem) const {
+    bool named = problem.starts_with(path_) && problem.substr(path_.size()).starts_with(": ");
+    return named ? problem.substr(path_.size() + 2) : problem;
+  }
+
   std::string path_;
   gzFile file_;
 };
