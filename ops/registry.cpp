@@ -4,11 +4,9 @@
 
 #include "base/require.h"
 #include "ops/elementwise.h"
+#include "ops/structural.h"
 
 namespace kiln::ops {
-
-std::span<const OpDef> structural_ops();
-[[gnu::weak]] std::span<const OpDef> structural_ops() { return {}; }
 
 namespace {
 

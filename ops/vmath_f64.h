@@ -309,18 +309,23 @@ QuarterTurns<S>::QuarterTurns(S x) : quarter(x), r(x), r_low(x) {
     scaled = select(here, x * constant<S>(kTable.scale[w]), scaled);
   }
   Pair<S> factor = split(scaled);
-  Pair<S> sum = {constant<S>(0), constant<S>(0)};
+  S total = constant<S>(0);
+  S part[kTurnPieces] = {x, x, x, x, x, x, x, x, x, x, x, x, x};
   for (int i = 0; i < kTurnPieces; ++i) {
     S high = factor.high * piece[i];
     S low = factor.low * piece[i];
-    high = high - round_even(high);
-    low = low - round_even(low);
-    Pair<S> first = two_sum(sum.high, high);
-    Pair<S> second = two_sum(first.high, low);
-    sum = {second.high, sum.low + first.low + second.low};
+    piece[i] = high - round_even(high);
+    part[i] = low - round_even(low);
+    total = total + (piece[i] + part[i]);
   }
-  quarter = round_even(sum.high * constant<S>(4));
-  Pair<S> rest = two_sum(fma(quarter, constant<S>(-0.25), sum.high), sum.low);
+  quarter = round_even(total * constant<S>(4));
+  // The quarter turns go first, so that what cancels has done so before anything is rounded.
+  Pair<S> rest = {quarter * constant<S>(-0.25), constant<S>(0)};
+  for (int i = 0; i < kTurnPieces; ++i) {
+    Pair<S> first = two_sum(rest.high, piece[i]);
+    Pair<S> second = two_sum(first.high, part[i]);
+    rest = two_sum(second.high, rest.low + first.low + second.low);
+  }
   Pair<S> radians = two_product(rest.high, constant<S>(0x1.921fb54442d18p2));
   r_low = radians.low + fma(rest.high, constant<S>(0x1.1a62633145c07p-52), rest.low * constant<S>(0x1.921fb54442d18p2));
   r = radians.high;

@@ -1,0 +1,122 @@
+// Accuracy of vmath: float32 functions over all (or every 5,003rd) of their arguments, float64 functions over samples, against wider libm.
+// Run with "[.full]" for every float.
+#include <fmt/format.h>
+
+#include <cstdlib>
+
+#include "tests/catch.h"
+#include "tests/ops/elementwise_support.h"
+
+using namespace kiln;
+using namespace kiln::test;
+
+namespace {
+
+struct Function {
+  std::string_view op;
+  double (*wide)(double);
+  long double (*wider)(long double);
+  double float32_bound;
+  double float64_bound;
+};
+
+double sigmoid(double x) { return x >= 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x)); }
+long double sigmoid_wide(long double x) { return x >= 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x)); }
+
+// The bounds are what was measured over every float, rounded up a little.
+const Function kFunctions[] = {
+    {"exp", std::exp, std::exp, 1.0, 1.0},       {"expm1", std::expm1, std::expm1, 1.5, 1.2}, {"log", std::log, std::log, 1.0, 1.0},
+    {"log1p", std::log1p, std::log1p, 1.4, 1.0}, {"tanh", std::tanh, std::tanh, 1.4, 1.6},    {"erf", std::erf, std::erf, 1.3, 1.4},
+    {"sin", std::sin, std::sin, 0.51, 0.9},      {"cos", std::cos, std::cos, 0.51, 0.9},      {"sigmoid", sigmoid, sigmoid_wide, 2.1, 2.5},
+};
+
+/// Largest error in ulps over every stride-th float, and where.
+std::pair<double, float> sweep(const Function& f, Isa isa, std::uint64_t stride) {
+  constexpr std::int64_t kBlock = 1 << 17;
+  std::pair<double, float> worst = {0, 0};
+  std::vector<Guarded> operand;
+  operand.emplace_back(DType::float32, Shape{kBlock});
+  auto* x = static_cast<float*>(operand[0].data());
+  for (std::uint64_t bits = 0; bits < (1ull << 32);) {
+    for (std::int64_t i = 0; i < kBlock; ++i, bits += stride) x[i] = std::bit_cast<float>(static_cast<std::uint32_t>(bits));
+    Guarded result = run(isa, ops::op(f.op), operand);
+    const auto* y = static_cast<const float*>(result.data());
+    for (std::int64_t i = 0; i < kBlock; ++i) {
+      double distance = ulp_distance(DType::float32, y[i], f.wide(x[i]));
+      if (distance > worst.first) worst = {distance, x[i]};
+    }
+  }
+  return worst;
+}
+
+/// The same over doubles of every kind.
+std::pair<double, double> sample(const Function& f, Isa isa, std::int64_t count) {
+  std::mt19937_64 random(11);
+  std::vector<Guarded> operand;
+  operand.emplace_back(DType::float64, Shape{count});
+  auto* x = static_cast<double*>(operand[0].data());
+  for (std::int64_t i = 0; i < count; ++i) {
+    double unit = static_cast<double>(static_cast<std::int64_t>(random())) * 0x1p-63;
+    double kinds[] = {std::bit_cast<double>(random()),
+                      unit,
+                      unit * 30,
+                      unit * 800,
+                      1 + unit / 2,
+                      std::ldexp(unit, -static_cast<int>(random() % 60)),
+                      unit * 5,
+                      unit * 0x1p60};
+    x[i] = kinds[random() % 8];
+  }
+  Guarded result = run(isa, ops::op(f.op), operand);
+  const auto* y = static_cast<const double*>(result.data());
+  std::pair<double, double> worst = {0, 0};
+  for (std::int64_t i = 0; i < count; ++i) {
+    long double want = f.wider(x[i]);
+    auto nearest = static_cast<double>(want);
+    double distance = std::isfinite(nearest) && std::isfinite(y[i]) && nearest != 0
+                          ? static_cast<double>(std::fabs(y[i] - want) / ulp_at(DType::float64, nearest))
+                          : ulp_distance(DType::float64, y[i], nearest);
+    if (distance > worst.first) worst = {distance, x[i]};
+  }
+  return worst;
+}
+
+void check_all(std::uint64_t stride, std::int64_t count) {
+  for (Isa isa : isa_levels()) {
+    for (const Function& f : kFunctions) {
+      auto [error32, at32] = sweep(f, isa, stride);
+      auto [error64, at64] = sample(f, isa, count);
+      fmt::print("{:8} isa {}  float32 {:.3f} ulp at {:a}  float64 {:.3f} ulp at {:a}\n", f.op, static_cast<int>(isa), error32, at32,
+                 error64, at64);
+      INFO(f.op << " isa " << static_cast<int>(isa));
+      CHECK(error32 <= f.float32_bound);
+      CHECK(error64 <= f.float64_bound);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("vmath: accuracy over a sample") { check_all(20011, 100000); }
+TEST_CASE("vmath: accuracy over every float", "[.full]") { check_all(1, 10000000); }
+
+TEST_CASE("vmath: sine and cosine of arguments nearest to multiples of a quarter turn") {
+  // The first is the worst case of range reduction in double (J.-M. Muller, Elementary Functions, ch. 11); glibc's cos is off by 8 ulp
+  // there. Expected values are MPFR's.
+  struct Hard {
+    double x, sine, cosine;
+  };
+  const Hard hard[] = {{0x1.6ac5b262ca1ffp849, 1.0, -0x1.14ae72e6ba22fp-61},
+                       {0x1.921fb54442d18p0, 1.0, 0x1.1a62633145c07p-54},
+                       {0x1.ff8d5e0f57cf8p1023, -0x1.feb8591ad3d83p-1, 0x1.216ffec5d45dcp-4},
+                       {1e22, -0x1.b453ab76bf397p-1, 0x1.0be2cef01c8f4p-1}};
+  for (Isa isa : isa_levels()) {
+    for (const Hard& h : hard) {
+      std::vector<Guarded> operand;
+      operand.emplace_back(DType::float64, Shape{1});
+      operand[0].set(0, h.x);
+      CHECK(ulp_distance(DType::float64, run(isa, ops::op("sin"), operand).at(0), h.sine) <= 1);
+      CHECK(ulp_distance(DType::float64, run(isa, ops::op("cos"), operand).at(0), h.cosine) <= 1);
+    }
+  }
+}
