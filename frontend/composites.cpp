@@ -38,10 +38,10 @@ Tensor variance(const Arg& x, const Axes& axes, bool keepdims) {
   return Access::tensor(ops::variance(v, detail::resolve_axes("variance", axes, v.shape().rank()), keepdims));
 }
 
-Tensor std(const Arg& x, const Axes& axes, bool keepdims) {
+Tensor stddev(const Arg& x, const Axes& axes, bool keepdims) {
   LocationScope scope(x.loc());
-  Value v = floating("std", x);
-  return Access::tensor(sqrt(ops::variance(v, detail::resolve_axes("std", axes, v.shape().rank()), keepdims)));
+  Value v = floating("stddev", x);
+  return Access::tensor(sqrt(ops::variance(v, detail::resolve_axes("stddev", axes, v.shape().rank()), keepdims)));
 }
 
 Tensor logsumexp(const Arg& x, const Axes& axes, bool keepdims) {

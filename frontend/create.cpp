@@ -77,7 +77,7 @@ Tensor arange(std::int64_t start, std::int64_t stop, std::int64_t step, DType dt
   return cast(index, dtype);
 }
 
-Tensor arange(double start, double stop, double step, DType dtype) {
+Tensor detail::arange_float(double start, double stop, double step, DType dtype) {
   KILN_REQUIRE(step != 0, ValueError, "arange: the step is zero");
   double count = std::ceil((stop - start) / step);
   return evenly_spaced(start, step, count > 0 ? static_cast<std::int64_t>(count) : 0, dtype);

@@ -150,9 +150,9 @@ Tensor stack(const std::vector<Tensor>& parts, std::int64_t axis, Loc where) {
   LocationScope scope(where);
   std::vector<Value> values = values_of("stack", parts);
   int at = ops::normalize_axis("stack", axis, values.front().shape().rank() + 1);
+  const Shape shape = values.front().shape();
   for (Value& v : values) {
-    KILN_REQUIRE(v.shape() == values.front().shape() || at == 0, ShapeError, "stack: shapes {} and {} differ", values.front().shape().str(),
-                 v.shape().str());
+    KILN_REQUIRE(v.shape() == shape, ShapeError, "stack: shapes {} and {} differ", shape.str(), v.shape().str());
     v = insert_axis(v, at);
   }
   return Access::tensor(ops::concat(std::span<const Value>(values), at));

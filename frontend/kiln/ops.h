@@ -41,7 +41,7 @@ Tensor mean(const Arg& x, const Axes& axes = {}, bool keepdims = false);
 /// Mean of squared distances from the mean; divides by the count, as NumPy and TensorFlow do.
 Tensor variance(const Arg& x, const Axes& axes = {}, bool keepdims = false);
 /// Square root of the variance.
-Tensor std(const Arg& x, const Axes& axes = {}, bool keepdims = false);
+Tensor stddev(const Arg& x, const Axes& axes = {}, bool keepdims = false);
 /// log(sum(exp(x))) without overflow.
 Tensor logsumexp(const Arg& x, const Axes& axes = {}, bool keepdims = false);
 /// True if every / any element is true. x must be bool.

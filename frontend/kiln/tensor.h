@@ -245,7 +245,14 @@ Tensor eye(std::int64_t rows, std::optional<std::int64_t> columns = {}, DType dt
 /// float32.
 Tensor arange(std::int64_t stop, DType dtype = DType::int32);
 Tensor arange(std::int64_t start, std::int64_t stop, std::int64_t step = 1, DType dtype = DType::int32);
-Tensor arange(double start, double stop, double step, DType dtype = DType::float32);
+namespace detail {
+Tensor arange_float(double start, double stop, double step, DType dtype);
+}
+template <Scalar A, Scalar B, Scalar C>
+  requires(std::floating_point<A> || std::floating_point<B> || std::floating_point<C>)
+Tensor arange(A start, B stop, C step, DType dtype = DType::float32) {
+  return detail::arange_float(static_cast<double>(start), static_cast<double>(stop), static_cast<double>(step), dtype);
+}
 /// `count` numbers evenly spaced from start to stop, both included.
 Tensor linspace(double start, double stop, std::int64_t count = 50, DType dtype = DType::float32);
 
