@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -287,4 +288,26 @@ TEST_CASE("a volume mounted noexec gives no kernels' paths") {
   });
   umount(temporary.path().c_str());
   CHECK(text == "kiln: warning: cache directory " + temporary.path() + " is mounted noexec; kernels are loaded through memory\n");
+}
+
+TEST_CASE("in its own process: store", "[.][store]") { DiskCache::instance().store("plan", "k", "made with a compiler"); }
+
+TEST_CASE("in its own process: load", "[.][load]") { CHECK(DiskCache::instance().load("plan", "k") == "made with a compiler"); }
+
+TEST_CASE("what was cached is found when the compiler is gone, but not under another compiler") {
+  TemporaryDirectory temporary;
+  std::string program = fs::read_symlink("/proc/self/exe").string();
+  auto run = [&](const std::string& compiler, const std::string& test) {
+    return std::system(
+        ("KILN_CACHE_DIR='" + temporary.path() + "/cache' KILN_COMPILER='" + compiler + "' '" + program + "' '" + test + "' >/dev/null")
+            .c_str());
+  };
+  // Any file with a build id of its own will do for a compiler that is never opened.
+  CHECK(run(program, "[store]") == 0);
+  CHECK(run(program, "[load]") == 0);
+  CHECK(run("/no/such/compiler", "[load]") == 0);
+  std::string other = temporary.path() + "/other";
+  write_file(other, "another compiler");
+  CHECK(run(other, "[load]") != 0);
+  CHECK(run("/no/such/compiler", "[load]") != 0);
 }

@@ -66,7 +66,7 @@ DimExpr length(std::int64_t input, std::int64_t axis) { return {DimExpr::Op::inp
 
 Argument floats(std::vector<float> values) {
   Argument a{Buffer::allocate(values.size() * sizeof(float)), Shape{static_cast<std::int64_t>(values.size())}};
-  std::memcpy(a.buffer.data(), values.data(), values.size() * sizeof(float));
+  if (!values.empty()) std::memcpy(a.buffer.data(), values.data(), values.size() * sizeof(float));
   return a;
 }
 
