@@ -72,12 +72,6 @@ CompileResult compile(const CompileRequest& request) {
   } catch (const std::exception& e) {
     throw CompileError(fmt::format("compiling failed: {}", e.what()), user_location());
   }
-  if (log_enabled(LogTopic::compile)) {
-    std::string times;
-    for (const StageTime& t : result.times) times += fmt::format(" {} {:.1f} ms", t.stage, t.milliseconds);
-    log(LogTopic::compile, fmt::format("{}: {} launches, {} kernels, {} of them compiled;{}", result.plan.name, result.plan.launches.size(),
-                                       result.plan.kernels.size(), result.objects.size(), times));
-  }
   return result;
 }
 

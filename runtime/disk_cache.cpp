@@ -134,7 +134,7 @@ struct DiskCache::Impl {
 
   std::string path(std::string_view kind, std::string_view key) const {
     bool plain =
-        !key.empty() && key.size() <= 128 && key.find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyz_") == std::string_view::npos;
+        !key.empty() && key.size() <= 128 && key.find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyz_-") == std::string_view::npos;
     std::string stem = plain ? std::string(key) : hash128(key).hex();
     return fmt::format("{}/{}-{}-{}.{}", options.directory, kind, stem, suffix, kind == "kernel" ? "so" : "bin");
   }
