@@ -21,20 +21,22 @@ void ModelVisitor::identity(kiln::detail::Identity& object) {
 
 void ModelVisitor::variable(Variable& variable) { on_variable_(path(), variable); }
 
-ModelVisitor layer_namer() {
-  return ModelVisitor([](const std::string& path, Layer& layer) { layer.set_path(path); },
-                      [](const std::string& path, Variable& v) {
-                        if (v.defined() && v.name().empty()) v.set_name(path);
-                      });
-}
-
 namespace {
+
+/// A variable that an inner model named by its own path gets the outer model's longer one.
+void name_variable(const std::string& path, Variable& v) {
+  if (v.defined() && (v.name().empty() || path.ends_with("/" + v.name()))) v.set_name(path);
+}
 
 [[noreturn]] void fail_not_built(const std::string& path, const char* kind) {
   throw StateError(fmt::format("{} '{}' has no weights yet: they are made at the model's first call. Call the model once before asking for its variables", kind, path), user_location());
 }
 
 }  // namespace
+
+ModelVisitor layer_namer() {
+  return ModelVisitor([](const std::string& path, Layer& layer) { layer.set_path(path); }, name_variable);
+}
 
 Variables collect_trainable(const std::function<void(kiln::detail::Visitor&)>& walk) {
   Variables out;
@@ -49,6 +51,7 @@ Variables collect_trainable(const std::function<void(kiln::detail::Visitor&)>& w
       },
       [&](const std::string& path, Variable& v) {
         if (!v.defined()) fail_not_built(path, "Variable");
+        name_variable(path, v);
         add(v);
       });
   walk(visitor);

@@ -30,6 +30,7 @@ auto Model<Net>::operator()(A&&... a) {
       if (missing) {
         kiln::detail::BuildScope building;
         self.build(detail::first_shape(a...));
+        kiln::detail::walk(self, static_cast<kiln::detail::Visitor&>(namer));
       }
     }
     return self.call(std::forward<A>(a)...);
