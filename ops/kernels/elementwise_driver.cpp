@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <vector>
 
 #include "base/require.h"
@@ -117,9 +118,49 @@ class ElementwiseCall {
       run.row_stride[k] = axes_.stride[1][k] * bytes_[k];
       run.single[k] = axes_.stride[0][k] == 0;
     }
-    loop_(run);
+    if (length < kShortRow && rows > 2 && rows_join(run)) {
+      run_joined(run);
+    } else {
+      loop_(run);
+    }
     return rows * length;
   }
+
+  /// True if each operand continues from row to row, repeats its row, or is one element for all.
+  bool rows_join(const ElementwiseRun& run) const {
+    for (std::size_t k = 0; k < arity_; ++k) {
+      if (run.row_stride[k] != 0 && run.row_stride[k] != run.length * bytes_[k]) return false;
+    }
+    return true;
+  }
+
+  /// Short rows, several at a time: rows that repeat are copied side by side.
+  void run_joined(const ElementwiseRun& rows) const {
+    alignas(64) char tile[3][kTileElements * sizeof(double)];
+    std::int64_t together = kTileElements / rows.length;
+    ElementwiseRun run = rows;
+    run.length = rows.length * together;
+    run.rows = rows.rows / together;
+    run.result_stride = rows.result_stride * together;
+    for (std::size_t k = 0; k < arity_; ++k) {
+      run.row_stride[k] = rows.row_stride[k] * together;
+      if (rows.row_stride[k] != 0 || rows.single[k]) continue;
+      auto bytes = static_cast<std::size_t>(rows.length * bytes_[k]);
+      for (std::int64_t i = 0; i < std::min(together, rows.rows); ++i)
+        std::memcpy(tile[k] + static_cast<std::size_t>(i) * bytes, rows.operand[k], bytes);
+      run.operand[k] = tile[k];
+    }
+    loop_(run);
+    std::int64_t done = run.rows;
+    run.rows = 1;
+    run.length = rows.length * (rows.rows % together);
+    for (std::size_t k = 0; k < arity_; ++k) run.operand[k] = static_cast<const char*>(run.operand[k]) + done * run.row_stride[k];
+    run.result = static_cast<char*>(run.result) + done * run.result_stride;
+    loop_(run);
+  }
+
+  static constexpr std::int64_t kShortRow = 64;
+  static constexpr std::int64_t kTileElements = 512;
 
   ElementwiseLoop loop_;
   Axes axes_;
@@ -184,10 +225,28 @@ void check_divisor(const OpDef& op, const View& divisor) {
 constexpr std::int64_t kGrainCost = 16384;
 constexpr std::int64_t kGrainUnit = 64;  // elements: threads begin at multiples of this
 
+/// Work that one row of equal shapes covers, done without a plan.
+constexpr std::int64_t kSmall = 4096;
+
+bool run_small(ElementwiseLoop loop, std::span<const View> operands, const View& result, std::int64_t count) {
+  ElementwiseRun run;
+  for (std::size_t k = 0; k < operands.size(); ++k) {
+    run.single[k] = operands[k].shape.empty();
+    if (!run.single[k] && !(operands[k].shape == result.shape)) return false;
+    run.operand[k] = operands[k].data;
+  }
+  run.result = result.data;
+  run.rows = 1;
+  run.length = count;
+  loop(run);
+  return true;
+}
+
 void run_op(const OpDef& op, ElementwiseLoop loop, std::span<const View> operands, const View& result) {
   std::int64_t count = result.shape.count();
   if (count == 0) return;
   if (op.traits.fallible) check_divisor(op, operands.back());
+  if (count <= kSmall && run_small(loop, operands, result, count)) return;
   ElementwiseCall call(loop, operands, result);
   std::int64_t grain = std::max<std::int64_t>(16, 4 * kGrainCost / op.traits.cost / kGrainUnit);
   std::int64_t units = (count + kGrainUnit - 1) / kGrainUnit;

@@ -2,7 +2,7 @@
 // Run with "[.full]" for every float.
 #include <fmt/format.h>
 
-#include <cstdlib>
+#include <cstdio>
 
 #include "tests/catch.h"
 #include "tests/ops/elementwise_support.h"

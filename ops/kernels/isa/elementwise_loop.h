@@ -33,23 +33,26 @@ KILN_INLINE auto load_operand(const U* p, int count) {
   }
 }
 
-/// One operand while a row is walked: a pointer that advances, or a register's worth of copies that it stays on.
-template <class U, int W>
+/// One operand while a row is walked: a pointer that advances, or stays on a register's worth of copies of one element.
+template <class U>
 struct Cursor {
-  alignas(64) U copies[W];
   const U* p;
   std::int64_t step;
-
-  KILN_INLINE void start_row(const void* row, bool single) {
-    p = static_cast<const U*>(row);
-    step = W;
-    if (single) {
-      for (int i = 0; i < W; ++i) copies[i] = *p;
-      p = copies;
-      step = 0;
-    }
-  }
 };
+
+template <class U, int W>
+struct Copies {
+  alignas(64) U element[W];
+};
+
+template <class U, int W>
+KILN_INLINE Cursor<U> start_row(const void* row, bool single, Copies<U, W>& copies) {
+  const U* p = static_cast<const U*>(row);
+  if (!single) return {p, W};
+  U value = *p;
+  for (int i = 0; i < W; ++i) copies.element[i] = value;
+  return {copies.element, 0};
+}
 
 template <class Op, class T, class Indices>
 struct Loop;
@@ -57,29 +60,29 @@ struct Loop;
 template <class Op, class T, std::size_t... I>
 struct Loop<Op, T, std::index_sequence<I...>> {
   static constexpr int W = kStep<T>;
-  static constexpr DType kDType = dtype_of<T>();
-  using Result = std::conditional_t<result_dtype(Op::types, kDType) == DType::boolean, bool, T>;
+  using Result = std::conditional_t<result_dtype(Op::types, dtype_of<T>()) == DType::boolean, bool, T>;
 
   template <bool Full>
-  KILN_INLINE static void step(const Cursor<OperandType<Op, T, I>, W>&... cursor, Result* out, int count) {
+  KILN_INLINE static void step(const Cursor<OperandType<Op, T, I>>&... cursor, Result* out, int count) {
     store<Full>(out, Op::scalar(load_operand<T, W, Full>(cursor.p, count)...), count);
   }
 
-  static void row(const ElementwiseRun& run, std::int64_t r, Cursor<OperandType<Op, T, I>, W>&... cursor) {
-    (cursor.start_row(static_cast<const char*>(run.operand[I]) + r * run.row_stride[I], run.single[I]), ...);
-    Result* out = reinterpret_cast<Result*>(static_cast<char*>(run.result) + r * run.result_stride);
-    std::int64_t i = 0;
-    for (; i + W <= run.length; i += W) {
+  KILN_INLINE static void row(Cursor<OperandType<Op, T, I>>... cursor, Result* out, std::int64_t length) {
+    std::int64_t whole = length / W;
+    for (std::int64_t i = 0; i < whole; ++i) {
       step<true>(cursor..., out, W);
       ((cursor.p += cursor.step), ...);
       out += W;
     }
-    if (i < run.length) step<false>(cursor..., out, static_cast<int>(run.length - i));
+    if (whole * W < length) step<false>(cursor..., out, static_cast<int>(length - whole * W));
   }
 
   static void run(const ElementwiseRun& run) {
-    std::tuple<Cursor<OperandType<Op, T, I>, W>...> cursors;
-    for (std::int64_t r = 0; r < run.rows; ++r) row(run, r, std::get<I>(cursors)...);
+    std::tuple<Copies<OperandType<Op, T, I>, W>...> copies;
+    for (std::int64_t r = 0; r < run.rows; ++r) {
+      row(start_row(static_cast<const char*>(run.operand[I]) + r * run.row_stride[I], run.single[I], std::get<I>(copies))...,
+          reinterpret_cast<Result*>(static_cast<char*>(run.result) + r * run.result_stride), run.length);
+    }
   }
 };
 
