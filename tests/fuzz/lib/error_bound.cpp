@@ -129,7 +129,7 @@ class OpBound {
                                                            {"scatter_add", &OpBound::scatter},
                                                            {"iota", &OpBound::source},
                                                            {"constant", &OpBound::exact_source},
-                                                           {"random", &OpBound::source},
+                                                           {"random", &OpBound::random},
                                                            {"cast", &OpBound::pointwise}};
     if (node_.op->kind == ops::OpKind::elementwise) {
       pointwise();
@@ -184,13 +184,19 @@ class OpBound {
 
   // --- elementwise and cast: every combination of operand values within their errors ---------------------------------
 
+  static constexpr int kCandidates = 6;
+
   /// The t-th value to try for an element.
   static double candidate(const Bounded& x, std::size_t i, int t) {
     double v = x.value[i], e = x.error[i];
     if (x.type.dtype == DType::boolean) return (e != 0 || x.free[i] != 0) && t > 0 ? static_cast<double>(t % 2) : v;
     if (is_integer(x.type.dtype)) {
       if (e == 0 && x.free[i] == 0) return v;
-      const double tries[] = {v, v - e, v + e, 0, 1};
+      if (x.free[i] != 0) {
+        v = 0;
+        e = kExactInteger;
+      }
+      const double tries[kCandidates] = {v, v - e, v + e, 0, 1, 2};
       double limit = x.type.dtype == DType::uint8   ? 255
                      : x.type.dtype == DType::int8  ? 127
                      : x.type.dtype == DType::int32 ? 2147483647.0
@@ -198,18 +204,49 @@ class OpBound {
       return std::clamp(tries[t], x.type.dtype == DType::uint8 ? 0 : -limit, limit);
     }
     if (x.free[i] != 0) {
-      const double tries[] = {v, std::numeric_limits<double>::quiet_NaN(), kInfinity, -kInfinity, 1.5};
+      const double tries[kCandidates] = {v, std::numeric_limits<double>::quiet_NaN(), kInfinity, -kInfinity, 1.5, 0};
       return tries[t];
     }
-    return t == 1 ? v - e : t == 2 ? v + e : v;
+    if (!std::isfinite(v)) return v;
+    // Which zero a maximum of two zeros gives is nobody's promise.
+    if (v == 0 && e == 0) return t == 1 ? -v : v;
+    // Poles and changes of sign are at zero, steps at integers, powers of negative numbers alternate there.
+    double near = std::round(v);
+    const double tries[kCandidates] = {v, v - e, v + e, 0, near, near + 1};
+    return std::clamp(tries[t], v - e, v + e);
+  }
+
+  /// Where the operands of a binary op may be equal, they are: comparisons jump there.
+  void try_equal_operands() {
+    if (operands_.size() != 2 || (!any_error(*operands_[0]) && !any_error(*operands_[1]))) return;
+    const Bounded &a = *operands_[0], &b = *operands_[1];
+    std::vector<Numbers> met = {a.value, b.value};
+    for (std::size_t i = 0; i < a.value.size(); ++i) {
+      if (std::abs(a.value[i] - b.value[i]) > a.error[i] + b.error[i]) continue;
+      met[0][i] = a.error[i] == 0 ? a.value[i] : b.error[i] == 0 ? b.value[i] : (a.value[i] + b.value[i]) / 2;
+      met[1][i] = met[0][i];
+    }
+    try_values(met);
+  }
+
+  void try_values(const std::vector<Numbers>& operands) {
+    Numbers moved = reference(operands, types_, node_.type);
+    for (std::size_t i = 0; i < moved.size(); ++i) out_.error[i] = std::max(out_.error[i], distance(moved[i], out_.value[i]));
   }
 
   static int candidates(const Bounded& x) {
-    bool uncertain_integer = is_integer(x.type.dtype) && any_error(x);
-    return any(x.free) || uncertain_integer ? 5 : any_error(x) ? 3 : 1;
+    bool zeros = is_floating(x.type.dtype) && std::find(x.value.begin(), x.value.end(), 0.0) != x.value.end();
+    return any_error(x) ? kCandidates : zeros ? 2 : 1;
   }
 
   void pointwise() {
+    Bounded quotient;
+    if (node_.op->name == "floordiv") {
+      // The quotient is rounded before its floor is taken.
+      quotient = *operands_[0];
+      for (std::size_t i = 0; i < quotient.error.size(); ++i) quotient.error[i] += epsilon(dtype()) * magnitude({quotient.value[i]})[0];
+      operands_[0] = &quotient;
+    }
     std::vector<int> counts;
     int combinations = 1;
     for (const Bounded* x : operands_) {
@@ -225,16 +262,49 @@ class OpBound {
         tried[k].resize(operands_[k]->value.size());
         for (std::size_t i = 0; i < tried[k].size(); ++i) tried[k][i] = candidate(*operands_[k], i, t);
       }
-      Numbers moved = reference(tried, types_, node_.type);
-      for (std::size_t i = 0; i < moved.size(); ++i) out_.error[i] = std::max(out_.error[i], distance(moved[i], out_.value[i]));
+      try_values(tried);
     }
+    try_equal_operands();
+    // A jump or an oscillation within the error: what was tried need not be the extreme.
+    for (std::size_t i = 0; i < out_.error.size(); ++i) {
+      if (out_.error[i] > 0.01 * std::abs(out_.value[i]) && dtype() != DType::boolean) out_.error[i] *= 2;
+    }
+    if (node_.op->name == "sin" || node_.op->name == "cos") {
+      for (std::size_t i = 0; i < out_.error.size(); ++i) out_.error[i] = std::max(out_.error[i], std::min(operands_[0]->error[i], 2.0));
+    }
+    if (node_.op->name == "rem" || node_.op->name == "mod") bound_remainder();
     bool free_input = std::any_of(operands_.begin(), operands_.end(), [](const Bounded* x) { return any(x->free); });
     for (std::size_t i = 0; free_input && i < out_.value.size(); ++i) {
       bool here = std::any_of(operands_.begin(), operands_.end(), [&](const Bounded* x) { return x->free[i] != 0; });
       if (here && out_.error[i] != 0) out_.free[i] = 1;
     }
+    free_uncertain_integers();
     if (!node_.op->traits.exact) round(kUlps);
     free_wrapped_integers();
+  }
+
+  /// Bits and products of integers that are not known: what was tried says little.
+  void free_uncertain_integers() {
+    if (node_.op->types == ops::TypeRule::select || node_.op->types == ops::TypeRule::compare) return;
+    for (const Bounded* x : operands_) {
+      for (std::size_t i = 0; is_integer(x->type.dtype) && i < out_.value.size(); ++i) {
+        if (x->error[i] != 0 || x->free[i] != 0) out_.free[i] = 1;
+      }
+    }
+  }
+
+  /// A remainder jumps by its divisor, and moves with the divisor's error as often as that fits. float64 ones are exact for quotients below
+  /// 2^53 only.
+  void bound_remainder() {
+    const Bounded &a = *operands_[0], &b = *operands_[1];
+    for (std::size_t i = 0; is_floating(dtype()) && i < out_.value.size(); ++i) {
+      double quotient = std::abs(a.value[i] / b.value[i]), divisor = std::abs(b.value[i]), rest = std::abs(out_.value[i]);
+      if (!std::isfinite(quotient) || !std::isfinite(out_.value[i])) continue;
+      double linear = a.error[i] + (quotient + 1) * b.error[i];
+      bool jumps = linear > 0 && std::min(rest, divisor - rest) <= linear;
+      out_.error[i] = std::max(out_.error[i], jumps ? divisor + b.error[i] + linear : linear);
+      if (dtype() == DType::float64 && quotient >= kExactInteger) out_.free[i] = 1;
+    }
   }
 
   /// Products beyond 2^53 are inexact in double before they wrap.
@@ -398,7 +468,14 @@ class OpBound {
   }
 
   void exact_source() {}
-  void source() { round(2 * kUlps); }
+  void source() { round(kUlps); }
+
+  /// A normal number is a cosine of a rounded angle times at most 6.7.
+  void random() {
+    source();
+    if (node_.attrs.get<std::string>("kind") != "normal") return;
+    for (double& e : out_.error) e += 64 * accumulator_epsilon(dtype());
+  }
 
   const Node& node_;
   std::vector<const Bounded*> operands_;

@@ -144,7 +144,10 @@ class Generator {
     TensorType type = operands[0].eager.type();
     // Integer division must not fail.
     bool nonzero = op.traits.fallible && is_integer(type.dtype);
-    while (static_cast<int>(operands.size()) < op.arity - (select ? 1 : 0)) operands.push_back(second_operand(type, nonzero));
+    while (static_cast<int>(operands.size()) < op.arity - (select ? 1 : 0)) {
+      operands.push_back(second_operand(type, nonzero));
+      type.shape = broadcast_shapes(type.shape, operands.back().eager.shape());
+    }
     if (select) {
       const Twin* condition = find([&](const TensorType& t) { return t.dtype == DType::boolean && t.shape == type.shape; });
       operands.insert(operands.begin(),
@@ -178,7 +181,7 @@ class Generator {
       types.push_back(t.eager.type());
     }
     for (std::size_t i = 0; i < types.size(); ++i) {
-      if (eager[i].weak()) types[i].dtype = types[0].dtype;
+      if (eager[i].weak()) types[i].dtype = types[op.types == ops::TypeRule::select ? 1 : 0].dtype;
     }
     if (op.infer(op, types, attrs).shape.count() > kMaxElements) return false;
     Twin result;

@@ -224,8 +224,8 @@ Case cast(const TensorType& x, Rng& rng) { return {{{{x}}, {{"dtype", random_dty
 Case constant(const TensorType& x, Rng& rng) {
   Literal literal = ops::scalar_literal(x.dtype, static_cast<double>(rng.between(0, 4)));
   literal.type.shape = x.shape;
-  if (x.shape.count() == 0) {
-    literal.splat = false;
+  literal.splat = x.shape.count() > 0;
+  if (!literal.splat) {
     literal.bytes = std::make_shared<const std::vector<std::byte>>();
   }
   return {{{}, {{"value", literal}}}};
