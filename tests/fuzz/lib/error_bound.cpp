@@ -242,9 +242,10 @@ class OpBound {
   void pointwise() {
     Bounded quotient;
     if (node_.op->name == "floordiv") {
-      // The quotient is rounded before its floor is taken.
+      // The quotient is rounded, perhaps to zero, before its floor is taken.
       quotient = *operands_[0];
-      for (std::size_t i = 0; i < quotient.error.size(); ++i) quotient.error[i] += epsilon(dtype()) * magnitude({quotient.value[i]})[0];
+      Numbers size = magnitude(quotient.value), divisor = magnitude(operands_[1]->value);
+      for (std::size_t i = 0; i < size.size(); ++i) quotient.error[i] += epsilon(dtype()) * size[i] + smallest(dtype()) * (divisor[i] + 1);
       operands_[0] = &quotient;
     }
     std::vector<int> counts;
