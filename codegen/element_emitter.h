@@ -75,19 +75,21 @@ class ElementEmitter {
   Value from_memory(Value v, DType t);
   Value to_memory(Value v, DType t);
   Value convert(Value v, DType from, DType to);
+  /// Tells the runtime of an error of that node if `bad` holds in a lane that counts.
+  void report(int node, Value bad, Value payload, int error, const Mask& mask);
+  /// v rounded to a half type; itself for any other type.
+  Value round_half(Value v, DType t);
 
  private:
   using Key = std::vector<std::int64_t>;
   Key key_of(int node, const Position& at, const Mask& mask) const;
   Value compute(int node, const Position& at, const Mask& mask);
   Value elementwise(int node, const Position& at, const Mask& mask);
-  Value round_half(Value v, DType t);
+
   Value float_to_integer(Value v, DType to);
   Value lanes_mask(const Mask& mask);
   Mask guarded(const Mask& mask, Value condition);
   void check_divisor(int node, Value divisor, const Mask& mask);
-  /// Tells the runtime of an error of that node if `bad` holds in a lane that counts.
-  void report(int node, Value bad, Value payload, int error, const Mask& mask);
 
   // One structural op each; element_structural.cpp, element_window.cpp, element_random.cpp.
   Value input(int node, const Position& at, const Mask& mask);

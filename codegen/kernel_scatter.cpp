@@ -1,7 +1,180 @@
-// Scatter kernels.
-#include "base/require.h"
+// Scatter kernels: x is copied, then updates are added at their indices one after the other, a strip of the innermost axis at a time.
 #include "codegen/kernel_emitter.h"
 
 namespace kiln::codegen {
-void emit_scatter_kernel(KernelModule&) { throw CompileError("code generation: no emitter for scatters", {}); }
+
+namespace arith = mlir::arith;
+
+namespace {
+
+using Function = KernelModule::Function;
+
+/// Columns that one thread takes at a time.
+constexpr std::int64_t kStrip = 512;
+
+/// The root of a scatter kernel, taken apart.
+struct Scatter {
+  explicit Scatter(const runtime::KernelSpec& spec) : root(spec.root) {
+    const runtime::BodyNode& n = spec.body[static_cast<std::size_t>(root)];
+    x = n.operands[0];
+    indices = n.operands[1];
+    updates = n.operands[2];
+    axis = static_cast<int>(n.attrs.get<std::int64_t>("axis"));
+    rank = static_cast<int>(n.shape.size());
+    has_columns = axis != rank - 1;
+    for (int i = 0; i < rank - (has_columns ? 1 : 0); ++i) {
+      if (i != axis) outer.push_back(i);
+    }
+    half = n.dtype == DType::float16 || n.dtype == DType::bfloat16;
+  }
+  int root = 0, x = 0, indices = 0, updates = 0, axis = 0, rank = 0;
+  bool has_columns = false;  ///< the last axis is not the indexed one
+  std::vector<int> outer;    ///< axes that are neither indexed nor columns
+  bool half = false;
+};
+
+class ScatterEmitter {
+ public:
+  ScatterEmitter(KernelModule& m, Function& f) : m_(m), f_(f), b_(f.b), e_(f.e), s_(m.spec()) {}
+
+  Value columns() { return s_.has_columns ? e_.shapes().length(s_.x, s_.rank - 1) : b_.integer(1); }
+  Value strips() { return b_.binary<arith::DivUIOp>(b_.add(columns(), b_.integer(kStrip - 1)), b_.integer(kStrip)); }
+  Value outer() {
+    Value n = b_.integer(1);
+    for (int axis : s_.outer) n = b_.mul(n, e_.shapes().length(s_.x, axis));
+    return n;
+  }
+  Value updates() { return e_.shapes().count(s_.indices); }
+
+  /// The columns [first, first + width) of outer row `row`.
+  void strip(Value row, Value first, Value width) {
+    outer_.resize(s_.outer.size());
+    Index rest{row};
+    for (std::size_t i = outer_.size(); i-- > 1;) {
+      auto [quotient, remainder] = e_.indexing().divide(rest, e_.shapes().length(s_.x, s_.outer[i]));
+      outer_[i] = remainder;
+      rest = quotient;
+    }
+    if (!outer_.empty()) outer_[0] = rest;
+    first_ = first;
+    width_ = width;
+    b_.loop(b_.integer(0), e_.shapes().length(s_.x, s_.axis), b_.integer(1), [&](Value r) {
+      over_columns([&](Value c, const Mask& mask) {
+        const Position at = position({r}, c);
+        e_.store(0, at, e_.value(s_.x, at, mask), mask);
+      });
+    });
+    if (s_.half)
+      add_halves();
+    else
+      add_in_place();
+  }
+
+ private:
+  void over_columns(const std::function<void(Value c, const Mask& mask)>& f) {
+    vector_loop(b_, b_.integer(0), width_, s_.has_columns ? m_.vector_lanes() : 1, f);
+  }
+  Position position(const Index& row, Value c) {
+    Position at;
+    at.at.resize(static_cast<std::size_t>(s_.rank));
+    for (std::size_t i = 0; i < outer_.size(); ++i) at.at[static_cast<std::size_t>(s_.outer[i])] = outer_[i];
+    if (s_.has_columns) at.at.back() = {b_.add(first_, c), b_.lanes() > 1 ? 1 : 0, {}};
+    at.at[static_cast<std::size_t>(s_.axis)] = row;
+    return at;
+  }
+  /// Update number j at column c.
+  Value update(Value j, Value c, const Mask& mask) {
+    Position at = position({b_.integer(0)}, c);
+    Position of_index = e_.by_axes(s_.indices, {{Index{j}}, true});
+    at.at.erase(at.at.begin() + s_.axis);
+    at.at.insert(at.at.begin() + s_.axis, of_index.at.begin(), of_index.at.end());
+    return b_.splat(e_.value(s_.updates, at, mask));
+  }
+  /// Index number j; calls f with it if it is in range.
+  void with_index(Value j, const std::function<void(Value index)>& f) {
+    Value index = index_at(j);
+    Value length = e_.shapes().length(s_.x, s_.axis);
+    Value inside = b_.bit_and(b_.compare(arith::CmpIPredicate::sge, index, b_.integer(0)), b_.less(index, length));
+    e_.report(s_.root, b_.bit_not(inside), index, static_cast<int>(KernelError::index_out_of_range), {});
+    b_.branch(inside, [&] { f(index); });
+  }
+  Value index_at(Value j) { return b_.integer_cast(e_.value(s_.indices, {{Index{j}}, true}, {}), b_.i64(), true); }
+
+  void add_in_place() {
+    b_.loop(b_.integer(0), updates(), b_.integer(1), [&](Value j) {
+      with_index(j, [&](Value index) {
+        over_columns([&](Value c, const Mask& mask) {
+          const Position at = position({index}, c);
+          Value before = e_.read(e_.output_pointer(0), s_.root, at, mask, false);
+          e_.store(0, at, e_.combine("add", e_.node(s_.root).dtype, b_.splat(before), update(j, c, mask)), mask);
+        });
+      });
+    });
+  }
+
+  /// Halves round once: all updates of one index are added in float32 when its first one comes up.
+  void add_halves() {
+    Value sums = b_.stack(b_.f32(), kStrip);
+    b_.loop(b_.integer(0), updates(), b_.integer(1), [&](Value j) {
+      with_index(j, [&](Value index) {
+        Value seen = b_.loop(b_.integer(0), j, b_.integer(1), Values{b_.boolean(false)}, [&](Value k, mlir::ValueRange carried) {
+          return Values{b_.bit_or(carried[0], b_.equal(index_at(k), index))};
+        })[0];
+        b_.branch(b_.bit_not(seen), [&] { add_all_of(index, j, sums); });
+      });
+    });
+  }
+
+  void add_all_of(Value index, Value first, Value sums) {
+    const auto cells = [&](Value c) { return b_.offset(sums, b_.f32(), c); };
+    const auto put = [&](Value v, Value c) {
+      if (Builder::is_vector(v))
+        b_.hooks().store(b_, v, cells(c), {});
+      else
+        b_.store_scalar(v, cells(c));
+    };
+    const auto get = [&](Value c) -> Value {
+      if (b_.lanes() == 1) return b_.load_scalar(cells(c), b_.f32(), false);
+      return b_.hooks().load(b_, cells(c), mlir::VectorType::get({b_.lanes()}, b_.f32()), {}, false);
+    };
+    over_columns(
+        [&](Value c, const Mask& mask) { put(b_.splat(e_.read(e_.output_pointer(0), s_.root, position({index}, c), mask, false)), c); });
+    b_.loop(first, updates(), b_.integer(1), [&](Value k) {
+      b_.branch(b_.equal(index_at(k), index),
+                [&] { over_columns([&](Value c, const Mask& mask) { put(b_.add(get(c), update(k, c, mask)), c); }); });
+    });
+    over_columns([&](Value c, const Mask& mask) { e_.store(0, position({index}, c), get(c), mask); });
+  }
+
+  KernelModule& m_;
+  Function& f_;
+  Builder& b_;
+  ElementEmitter& e_;
+  Scatter s_;
+  llvm::SmallVector<Index, 4> outer_;
+  Value first_, width_;
+};
+
+}  // namespace
+
+void emit_scatter_kernel(KernelModule& m) {
+  m.add_function("range", 2, false, [&](Function& f) {
+    Builder& b = f.b;
+    ScatterEmitter s(m, f);
+    Value strips = s.strips();
+    b.loop(f.extra[0], f.extra[1], b.integer(1), [&](Value unit) {
+      auto [row, strip] = f.e.indexing().divide({unit}, strips);
+      Value first = b.mul(strip.base, b.integer(kStrip));
+      s.strip(row.base, first, b.min_signed(b.sub(s.columns(), first), b.integer(kStrip)));
+    });
+  });
+  m.add_parallel_entry("range", [&](Function& f) {
+    Builder& b = f.b;
+    ScatterEmitter s(m, f);
+    Value work = b.mul(b.max_signed(s.updates(), b.integer(1)), b.max_signed(b.min_signed(s.columns(), b.integer(kStrip)), b.integer(1)));
+    Value grain = b.binary<arith::DivUIOp>(b.integer(m.grain_elements()), work);
+    return KernelModule::Extent{b.mul(s.outer(), s.strips()), b.max_signed(grain, b.integer(1))};
+  });
+}
+
 }  // namespace kiln::codegen
