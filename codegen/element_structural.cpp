@@ -185,7 +185,8 @@ Value ElementEmitter::cast(int node, const Position& at, const Mask& mask) {
 
 Value ElementEmitter::iota(int node, const Position& at, const Mask&) {
   const auto axis = static_cast<std::size_t>(this->node(node).attrs.get<std::int64_t>("axis"));
-  const Index& index = by_axes(node, at).at[axis];
+  const Position to = by_axes(node, at);
+  const Index& index = to.at[axis];
   return convert(index.uniform() ? index.base : indexing_.vector(index), DType::int64, this->node(node).dtype);
 }
 
