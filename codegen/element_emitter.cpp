@@ -30,7 +30,7 @@ Value BodyShapes::stride(int node, int axis) {
   const std::vector<std::int32_t>& shape = spec_.body[static_cast<std::size_t>(node)].shape;
   const std::vector<std::int32_t> inner(shape.begin() + axis + 1, shape.end());
   Value& product = products_[inner];
-  if (product) return product;
+  if (product && b_.available(product)) return product;
   Value result = b_.integer(1);
   for (std::size_t i = inner.size(); i-- > 0;) result = b_.mul(dim(inner[i]), result);
   return product = result;
@@ -70,7 +70,7 @@ void ElementEmitter::set_source(int node, Source source) {
 
 Value ElementEmitter::input_pointer(int node) {
   Value& p = pointers_[node];
-  if (!p) p = b_.load_scalar(b_.offset(args_, b_.ptr(), b_.integer(node)), b_.ptr(), true);
+  if (!p || !b_.available(p)) p = b_.load_scalar(b_.offset(args_, b_.ptr(), b_.integer(node)), b_.ptr(), true);
   return p;
 }
 
