@@ -30,7 +30,7 @@ KILN_VMATH_UNARY(log1p)
 KILN_VMATH_UNARY(tanh)
 /// Error function, within 2 ulp.
 KILN_VMATH_UNARY(erf)
-/// 1 / (1 + exp(-x)), within 2 ulp for float32 and 2.5 for float64.
+/// 1 / (1 + exp(-x)), within 2.5 ulp.
 KILN_VMATH_UNARY(sigmoid)
 /// Sine, within 2 ulp.
 KILN_VMATH_UNARY(sin)
