@@ -53,10 +53,11 @@ constexpr T empty_value(ReduceKind kind) {
   return kind == ReduceKind::add ? T{} : skip_value<T>(kind);
 }
 
-/// The definition above as plain code: element(i) gives the i-th of n elements, combine(a, b) one step. For tests and scalar paths.
+namespace detail {
+
+/// Reduces each block of n elements to one result.
 template <class T, class Element, class Combine>
-T reduce_in_order(ReduceKind kind, int lanes, std::int64_t n, const Element& element, const Combine& combine) {
-  if (n == 0) return empty_value<T>(kind);
+std::vector<T> reduce_blocks_in_order(int lanes, std::int64_t n, const Element& element, const Combine& combine) {
   std::vector<T> results;
   for (std::int64_t begin = 0; begin < n; begin += kReduceBlock) {
     std::int64_t count = std::min(kReduceBlock, n - begin);
@@ -70,9 +71,21 @@ T reduce_in_order(ReduceKind kind, int lanes, std::int64_t n, const Element& ele
     }
     results.push_back(lane[0]);
   }
-  if (results.size() == 1) return results[0];
-  auto size = static_cast<std::int64_t>(results.size());
-  return reduce_in_order<T>(kind, lanes, size, [&](std::int64_t i) { return results[static_cast<std::size_t>(i)]; }, combine);
+  return results;
+}
+
+}  // namespace detail
+
+/// The definition above as plain code: element(i) gives the i-th of n elements, combine(a, b) one step. For tests and scalar paths.
+template <class T, class Element, class Combine>
+T reduce_in_order(ReduceKind kind, int lanes, std::int64_t n, const Element& element, const Combine& combine) {
+  if (n == 0) return empty_value<T>(kind);
+  std::vector<T> results = detail::reduce_blocks_in_order<T>(lanes, n, element, combine);
+  while (results.size() > 1) {
+    auto previous = [&](std::int64_t i) { return results[static_cast<std::size_t>(i)]; };
+    results = detail::reduce_blocks_in_order<T>(lanes, static_cast<std::int64_t>(results.size()), previous, combine);
+  }
+  return results[0];
 }
 
 }  // namespace kiln::ops

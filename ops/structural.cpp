@@ -381,7 +381,14 @@ TensorType Iota::infer(std::span<const TensorType>, const Attrs& attrs) {
 
 TensorType Cast::infer(std::span<const TensorType> operands, const Attrs& attrs) { return {attrs.get<DType>("dtype"), operands[0].shape}; }
 
-TensorType Constant::infer(std::span<const TensorType>, const Attrs& attrs) { return attrs.get<Literal>("value").type; }
+TensorType Constant::infer(std::span<const TensorType>, const Attrs& attrs) {
+  const Literal& value = attrs.get<Literal>("value");
+  std::size_t elements = value.splat ? 1 : static_cast<std::size_t>(value.type.shape.count());
+  KILN_REQUIRE(value.bytes != nullptr && value.bytes->size() == elements * size_of(value.type.dtype), ValueError,
+               "constant: {} bytes cannot hold {}{}", value.bytes == nullptr ? 0 : value.bytes->size(),
+               value.splat ? "one element of " : "", value.type.str());
+  return value.type;
+}
 
 TensorType Random::infer(std::span<const TensorType> operands, const Attrs& attrs) {
   const auto& kind = attrs.get<std::string>("kind");
