@@ -1,4 +1,5 @@
-// Models, layers and optimizers in traced functions: every construct of the public interface, and what identity and members mean for retraces.
+// Models, layers and optimizers in traced functions: every construct of the public interface, and what identity and members mean for
+// retraces.
 #include <kiln/kiln.h>
 #include <kiln/nn.h>
 
@@ -87,8 +88,10 @@ KILN_FUNCTION((std::tuple<Tensor, Tensor>), pair_of, (Tensor x), .input_signatur
 KILN_FUNCTION(Tensor, collatz, (Tensor n)) {
   Tensor steps = 0;
   while (n != 1) {
-    if (n % 2 == 0) n = n / 2;
-    else n = 3 * n + 1;
+    if (n % 2 == 0)
+      n = n / 2;
+    else
+      n = 3 * n + 1;
     steps += 1;
   }
   return steps;

@@ -1,0 +1,147 @@
+// Calls of traced functions run compiled code that agrees with eager code, updates variables in place, and leaves them alone when it fails.
+#include <kiln/kiln.h>
+
+#include <atomic>
+#include <string>
+#include <thread>
+#include <tuple>
+#include <vector>
+
+#include "runtime/compile.h"
+#include "tests/catch.h"
+
+using namespace kiln;
+
+namespace {
+
+bool have_compiler() { return !runtime::compiler_build_id().empty(); }
+
+KILN_FUNCTION(Tensor, polynomial, (Tensor x), .strict = true) { return ((x * 3 - 1) * x + 0.5) * x - tanh(x); }
+KILN_FUNCTION((std::tuple<Tensor, std::vector<Tensor>, int>), several, (Tensor x)) { return {x + 1, {x * 2, Tensor(), x}, 7}; }
+KILN_FUNCTION(Tensor, step, (Variable & w, Variable& steps, Tensor x)) {
+  GradientTape tape;
+  Tensor loss = w * w * x;
+  w.assign_sub(0.25 * tape.gradient(loss, w));
+  steps.assign_add(1);
+  return loss;
+}
+KILN_FUNCTION(Tensor, divide_and_count, (Variable & count, Tensor a, Tensor b)) {
+  count.assign_add(1);
+  return a / b;
+}
+KILN_FUNCTION(Tensor, any_length, (Tensor x), .input_signature = {{DType::float32, {Dim::symbol("n")}}}) { return x * x + 1; }
+KILN_FUNCTION(void, bump, (Variable & v)) { v.assign_add(1); }
+KILN_FUNCTION(Tensor, noise, (Tensor x)) { return x + random::uniform({4}); }
+
+const void* address(const Variable& v) { return v.value().span<float>().data(); }
+
+}  // namespace
+
+TEST_CASE("without the compiler library a miss says so, and eager code works") {
+  if (have_compiler()) return;
+  CHECK((tensor({1.f}) + 1).str() == "[2.]");
+  CHECK_THROWS_AS(polynomial(tensor({1.f})), CompileError);
+}
+
+TEST_CASE("strict compiled code has the bits of eager code") {
+  if (!have_compiler()) return;
+  for (std::int64_t n : {1, 7, 16, 1000}) {
+    Tensor x = random::normal({n}, {.key = random::Key{1, n}});
+    Tensor compiled = polynomial(x);
+    run_eagerly(true);
+    Tensor eager = polynomial(x);
+    run_eagerly(false);
+    CHECK(all(compiled == eager).item<bool>());
+  }
+}
+
+TEST_CASE("nests come back as they left the body") {
+  if (!have_compiler()) return;
+  for (int i = 0; i < 2; ++i) {
+    auto [first, list, number] = several(tensor({1.f, 2.f}));
+    CHECK(first.str() == "[2. 3.]");
+    REQUIRE(list.size() == 3);
+    CHECK(list[0].str() == "[2. 4.]");
+    CHECK_FALSE(list[1].defined());
+    CHECK(list[2].str() == "[1. 2.]");
+    CHECK(number == 7);
+  }
+}
+
+TEST_CASE("variables are updated, in place where nobody else holds them") {
+  if (!have_compiler()) return;
+  Variable w{tensor({1.f, 2.f})}, steps{tensor(0), {.trainable = false}};
+  Tensor x = tensor({1.f, 1.f});
+  const void* before = address(w);
+  CHECK(step(w, steps, x).str() == "[1. 4.]");
+  CHECK(address(w) == before);
+  CHECK(w.value().str() == "[0.5 1. ]");
+  Tensor held = w;
+  step(w, steps, x);
+  CHECK(held.str() == "[0.5 1. ]");
+  CHECK(w.value().str() == "[0.25 0.5 ]");
+  CHECK(steps.value().item<int>() == 2);
+}
+
+TEST_CASE("an error in a kernel leaves the variables alone") {
+  if (!have_compiler()) return;
+  Variable count{tensor(0), {.trainable = false}};
+  CHECK(divide_and_count(count, tensor({7, 8}), tensor({2, 4})).str() == "[3 2]");
+  CHECK_THROWS_AS(divide_and_count(count, tensor({7, 8}), tensor({2, 0})), RuntimeError);
+  CHECK(count.value().item<int>() == 1);
+  divide_and_count(count, tensor({7, 8}), tensor({2, 4}));
+  CHECK(count.value().item<int>() == 2);
+}
+
+TEST_CASE("one binary for all lengths") {
+  if (!have_compiler()) return;
+  CHECK(any_length(tensor({1.f, 2.f})).str() == "[2. 5.]");
+  CHECK(any_length(tensor({3.f})).str() == "[10.]");
+  CHECK(any_length(tensor({1.f, 2.f, 3.f})).str() == "[ 2.  5. 10.]");
+}
+
+TEST_CASE("steps on one variable from several threads all count") {
+  if (!have_compiler()) return;
+  Variable v{tensor({0.f, 0.f, 0.f})};
+  std::atomic<bool> torn{false};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 200; ++i) bump(v);
+    });
+  }
+  threads.emplace_back([&] {
+    for (int i = 0; i < 200; ++i) {
+      Tensor now = v;
+      auto s = now.span<float>();
+      if (s[0] != s[1] || s[1] != s[2]) torn = true;
+    }
+  });
+  for (std::thread& t : threads) t.join();
+  CHECK_FALSE(torn);
+  CHECK(v.value().str() == "[600. 600. 600.]");
+}
+
+TEST_CASE("random numbers go on from call to call and follow the seed") {
+  if (!have_compiler()) return;
+  Tensor zero = zeros({4});
+  random::set_seed(3);
+  std::string first = noise(zero).str(), second = noise(zero).str();
+  random::set_seed(3);
+  CHECK(noise(zero).str() == first);
+  CHECK(first != second);
+  random::set_seed(3);
+  CHECK(random::uniform({4}).str() == first);
+}
+
+TEST_CASE("texts and costs of the stages") {
+  if (!have_compiler()) return;
+  Concrete c = polynomial.concrete(tensor({1.f, 2.f}));
+  CHECK(c.ir(Stage::optimized).find("kiln.map \"tanh\"") != std::string::npos);
+  CHECK(c.ir(Stage::fused).find("kiln.fusion") != std::string::npos);
+  CHECK_FALSE(c.ir(Stage::kernels).empty());
+  CHECK(c.ir(Stage::llvm).find("define") != std::string::npos);
+  CHECK_FALSE(c.ir(Stage::assembly).empty());
+  CHECK(c.cost().launches == 1);
+  CHECK(c.cost().optimized_ops <= c.cost().captured_ops);
+}
