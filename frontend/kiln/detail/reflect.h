@@ -89,6 +89,7 @@ struct Pointer {
 #ifdef __clang__
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Wundefined-var-template"
+#pragma clang diagnostic ignored "-Wundefined-internal"
 #endif
 template <class T>
 extern const Wrap<T> no_object;
@@ -107,7 +108,7 @@ consteval std::string_view field_name() {
   return text.substr(before + 1, end - before - 1);
 }
 
-#include "members.inc"
+#include <kiln/detail/members.inc>
 
 template <class T, std::size_t count>
 consteval auto member_pointers() {
