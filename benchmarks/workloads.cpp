@@ -89,7 +89,7 @@ void add_rows(std::vector<Workload>& all, bool strict) {
     tape.watch(x);
     tape.watch(g);
     tape.watch(b);
-    return tape.gradient(sum(square(layer_norm(x, g, b))), {x, g, b});
+    return tape.gradient(sum(square(layer_norm(x, g, b))), std::vector<Tensor>{x, g, b});
   };
   all.push_back(call_of("row_layernorm_grad", strict, gradient, normalized));
   all.push_back(unary("row_colsum", strict, square_shape, [](Tensor x) { return sum(x, 0); }));

@@ -208,7 +208,7 @@ class Optimizer : public detail::Identity {
 
   /// Updates each variable by its gradient; undefined gradients are skipped.
   /// Throws ValueError if the counts differ or no gradient is defined.
-  void apply_gradients(const std::vector<Tensor>& gradients, const Variables& variables);
+  void apply_gradients(const std::vector<Tensor>& gradients, const Variables& variables, Loc where = Loc::here());
 
  protected:
   explicit Optimizer(double rate);

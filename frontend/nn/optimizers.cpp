@@ -26,7 +26,8 @@ Variable& Optimizer::slot(const Variable& variable, const char* name) {
   return slots_.emplace(key, Variable(zeros(variable.shape(), variable.dtype()), {.name = variable.name() + "/" + name, .trainable = false})).first->second;
 }
 
-void Optimizer::apply_gradients(const std::vector<Tensor>& gradients, const Variables& variables) {
+void Optimizer::apply_gradients(const std::vector<Tensor>& gradients, const Variables& variables, Loc where) {
+  LocationScope scope(where);
   KILN_REQUIRE(gradients.size() == variables.size(), ValueError, "apply_gradients: {} gradients for {} variables; pass the list that tape.gradient() returned for these variables",
                gradients.size(), variables.size());
   bool any = false;
