@@ -26,11 +26,10 @@ mlir::DenseElementsAttr elements(mlir::MLIRContext* context, const Literal& lite
 Literal literal(mlir::DenseElementsAttr elements) {
   Literal result;
   result.type = tensor_type(elements.getType());
-  const bool one = elements.getNumElements() == 1;
-  result.splat = elements.isSplat() && !one && elements.getNumElements() != 0;
+  result.splat = elements.isSplat() && elements.getNumElements() != 0;
   std::vector<std::byte> bytes;
   if (result.type.dtype == DType::boolean) {
-    if (result.splat || one)
+    if (result.splat)
       bytes.push_back(static_cast<std::byte>(*elements.value_begin<bool>()));
     else
       for (const bool value : elements.getValues<bool>()) bytes.push_back(static_cast<std::byte>(value));

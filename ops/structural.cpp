@@ -172,7 +172,7 @@ Literal scalar_literal(DType dtype, double value) {
     }
     std::memcpy(bytes->data(), &stored, sizeof(T));
   });
-  return {TensorType{dtype, {}}, false, std::move(bytes)};
+  return {TensorType{dtype, {}}, true, std::move(bytes)};
 }
 
 Attrs WindowAttrs::attrs(std::string_view kind) const {
