@@ -298,10 +298,11 @@ bool is_epilogue(const graph::Graph& graph, NodeId root, std::span<const NodeId>
   const ops::ContractView view = ops::ContractView::parse(product.attrs);
   const int columns = SpecBuilder::num_columns(view), rank = product.type.shape.rank();
   if (columns == 0 || columns == rank) return false;
-  for (int i = 0; i < rank; ++i) {
-    const bool is_column = view.label(view.out[static_cast<std::size_t>(i)]).role == ops::LabelRole::col;
-    if (is_column != (i >= rank - columns)) return false;
-  }
+  const auto place = [&](char label) {
+    const ops::LabelRole role = view.label(label).role;
+    return role == ops::LabelRole::batch ? 0 : role == ops::LabelRole::col ? 2 : 1;
+  };
+  if (!std::is_sorted(view.out.begin(), view.out.end(), [&](char a, char b) { return place(a) < place(b); })) return false;
   return std::all_of(nodes.begin(), nodes.end(), [&](NodeId id) {
     const graph::Node& n = graph.node(id);
     if (is_scalar_constant(n)) return true;

@@ -22,7 +22,8 @@ struct BuiltKernel {
 /// Equal fusions give equal specs, whatever their lengths and names.
 std::optional<BuiltKernel> build_kernel(const graph::Graph& graph, const Fusion& fusion, Numerics numerics);
 
-/// True if `nodes` (members of a contract fusion beside its root) can run on tiles of `root`'s result: rows x columns in row-major order.
+/// True if `nodes` (members of a contract fusion beside its root) can run on tiles of `root`'s result: (batches and rows) x columns in
+/// row-major order.
 bool is_epilogue(const graph::Graph& graph, graph::NodeId root, std::span<const graph::NodeId> nodes);
 
 /// A node's attributes as the vocabulary wants them: those of the spec and those implied by its type.

@@ -244,9 +244,22 @@ class PlanExecutor {
       if (a >= inputs) KILN_ASSERT(!arg.overlaps(lhs) && !arg.overlaps(rhs), "an epilogue's output overlaps an operand");
       KILN_ASSERT(!arg.overlaps(out) || arg.data == out.data, "an epilogue's argument overlaps the product");
     }
+    check_row_major(launch.contraction);
     const auto is_product = [&](const runtime::ArgRef& ref) { return region(ref).data == out.data; };
     KILN_ASSERT(std::count_if(launch.args.begin(), launch.args.begin() + static_cast<std::ptrdiff_t>(inputs), is_product) == 1,
                 "an epilogue reads the product once, and nothing else lies there");
+  }
+
+  /// Tiles are rectangles of (batch, row) x col.
+  void check_row_major(const runtime::PlanContraction& c) const {
+    std::int64_t stride = 1;
+    for (const Loops* loops : {&c.col, &c.row, &c.batch}) {
+      for (std::size_t i = loops->size(); i-- > 0;) {
+        const auto& loop = (*loops)[i];
+        KILN_ASSERT(dims_[at(loop.out_stride)] == stride || dims_[at(loop.extent)] == 1, "a product with an epilogue is not row-major");
+        stride *= dims_[at(loop.extent)];
+      }
+    }
   }
 
   template <class T>
