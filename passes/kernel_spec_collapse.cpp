@@ -147,10 +147,24 @@ class Collapser {
     for (std::size_t t = 0; t < axes.size(); ++t) {
       for (std::size_t i = 0; i + 1 < axes[t].size(); ++i) tie_pair(n, axes, t, i);
     }
+    if (body_[at(n)].attrs.has("dims")) harden_stretched(n);
     if (n == keep_split_) {
       const std::vector<int> own = kept_axes(n);
       for (std::size_t i = 0; i + 1 < own.size(); ++i) {
         if (own[i] < split_axis_ && own[i + 1] >= split_axis_) split_.harden(axis_id(n, own[i]));
+      }
+    }
+  }
+
+  /// Where an axis of length 1 that stays is stretched, the result keeps an axis for it.
+  void harden_stretched(int n) {
+    const DraftNode& d = body_[at(n)];
+    const Ints& dims = d.attrs.get<Ints>("dims");
+    const std::vector<int> own = kept_axes(n);
+    for (int i = 0; i < static_cast<int>(dims.size()); ++i) {
+      if (!kept(d.operands[0], i) || labels_[at(n)].tensors[0][at(i)] == dims[at(i)]) continue;
+      for (std::size_t j = 0; j + 1 < own.size(); ++j) {
+        if (own[j] == dims[at(i)] || own[j + 1] == dims[at(i)]) split_.harden(axis_id(n, own[j]));
       }
     }
   }

@@ -237,7 +237,7 @@ class PlanExecutor {
 
   /// Tiles are finished one by one: the epilogue of the first runs before the product of the last.
   void check_epilogue(const runtime::Launch& launch, const Region& lhs, const Region& rhs, const Region& out) {
-    if (launch.kernel < 0) return;
+    if (launch.kernel < 0 || out.bytes == 0) return;
     const auto inputs = at(plan_.kernels[at(launch.kernel)].num_inputs);
     for (std::size_t a = 0; a < launch.args.size(); ++a) {
       const Region arg = region(launch.args[a]);
