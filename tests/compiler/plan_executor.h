@@ -294,10 +294,10 @@ class PlanExecutor {
         const std::int64_t position = row.index[at(w.row)] * w.stride + tap * w.rhs_dilation - w.padding_low;
         if (w.reverse) r += (taps - 1 - 2 * tap) * dims_[at(c.depth[at(w.depth)].rhs_stride)];
         const std::int64_t last = (dims_[at(w.extent)] - 1) * w.lhs_dilation;
-        if (position < 0 || position > last)
-          inside = false;
-        else if (position % w.lhs_dilation != 0)
+        if (position % w.lhs_dilation != 0)
           hole = true;
+        else if (position < 0 || position > last)
+          inside = false;
         else
           l += position / w.lhs_dilation * dims_[at(w.lhs_stride)];
       }
