@@ -102,23 +102,20 @@ TEST_CASE("launches of a CNN's training step with Adam") {
 }
 
 TEST_CASE("a value read by kernels of several shapes: cheap ones are computed again, others once") {
-  const auto consumers = [](const Value& v) {
-    return std::vector<Value>{ops::reduce_sum(v, {0}), ops::reduce_sum(v, {1})};
-  };
+  const auto consumers = [](const Value& v) { return std::vector<Value>{ops::reduce_sum(v, {0}), ops::reduce_sum(v, {1})}; };
   const FusedGraph cheap = divided(trace({{300, 200}}, [&](auto& a) { return consumers(a[0] * Value(2.0)); }));
   CHECK(cheap.fusions.size() == 2);
   const FusedGraph expensive = divided(trace({{300, 200}}, [&](auto& a) { return consumers(exp(a[0])); }));
   CHECK(expensive.fusions.size() == 3);
   const FusedGraph small = divided(trace({{3, 2}}, [&](auto& a) { return consumers(exp(a[0])); }));
   CHECK(small.fusions.size() == 2);
-  const FusedGraph stretched = divided(trace({{200}, {300, 200}}, [&](auto& a) {
-    return std::vector<Value>{a[1] * exp(a[0])};
-  }));
+  const FusedGraph stretched = divided(trace({{200}, {300, 200}}, [&](auto& a) { return std::vector<Value>{a[1] * exp(a[0])}; }));
   CHECK(stretched.fusions.size() == 2);
 }
 
 TEST_CASE("siblings over the same elements are one kernel, unless one needs the other's neighbours") {
-  const FusedGraph siblings = divided(trace({{300, 200}}, [](auto& a) { return std::vector<Value>{tanh(a[0]), exp(a[0]), tanh(a[0]) + Value(1.0)}; }));
+  const FusedGraph siblings =
+      divided(trace({{300, 200}}, [](auto& a) { return std::vector<Value>{tanh(a[0]), exp(a[0]), tanh(a[0]) + Value(1.0)}; }));
   REQUIRE(siblings.fusions.size() == 1);
   CHECK(siblings.fusions[0].outputs.size() == 3);
   const FusedGraph neighbours = divided(trace({{200, 200}}, [](auto& a) {
@@ -154,9 +151,8 @@ TEST_CASE("a contraction takes bias, activation and residual along, and strides 
 }
 
 TEST_CASE("a contraction whose result comes out by columns swaps its operands") {
-  const FusedGraph fused = divided(trace({{64, 96}, {96, 32}}, [](auto& a) {
-    return std::vector<Value>{tanh(ops::transpose(ops::matmul(a[0], a[1]), {1, 0}))};
-  }));
+  const FusedGraph fused = divided(
+      trace({{64, 96}, {96, 32}}, [](auto& a) { return std::vector<Value>{tanh(ops::transpose(ops::matmul(a[0], a[1]), {1, 0}))}; }));
   REQUIRE(fused.fusions.size() == 1);
   CHECK(fused.graph.node(fused.fusions[0].root).attrs.get<std::string>("equation") == "kn,mk->nm");
 }
@@ -167,8 +163,10 @@ TEST_CASE("an SGD update is an epilogue, an Adam update a kernel with three outp
     Value x = s.trace.add_argument("x", {DType::float32, {64, 96}}, Loc::here());
     auto w = s.variable({96, 32}, "w");
     const std::vector<Value> gradients{ops::contract(x, ops::matmul(x, graph::read_variable(w)), "mk,mn->kn")};
-    if (adam) s.adam(gradients);
-    else s.sgd(gradients, 0.1);
+    if (adam)
+      s.adam(gradients);
+    else
+      s.sgd(gradients, 0.1);
     return fuse(*s.trace.finish({}).graph);
   };
   const FusedGraph sgd = step(false);
@@ -211,7 +209,8 @@ TEST_CASE("large graphs are divided fast") {
   });
   CHECK(layers.graph->nodes().size() > 5000);
   const double chain_ms = time(*chain.graph), layers_ms = time(*layers.graph);
-  std::printf("fuse: %zu nodes %.1f ms, %zu nodes %.1f ms\n", chain.graph->nodes().size(), chain_ms, layers.graph->nodes().size(), layers_ms);
+  std::printf("fuse: %zu nodes %.1f ms, %zu nodes %.1f ms\n", chain.graph->nodes().size(), chain_ms, layers.graph->nodes().size(),
+              layers_ms);
   CHECK(chain_ms < 100);
   CHECK(layers_ms < 100);
   check_division(fuse(*chain.graph));

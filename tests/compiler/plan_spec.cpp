@@ -50,17 +50,15 @@ TEST_CASE("pure maps have one axis, a bias leaves two, axes of length 1 go") {
   CHECK(ranks(middle.kernels[0]) == std::set<std::size_t>{1, 3});
   const auto sum = plan_of({{2, 3, 4, 5}}, [](auto& a) { return std::vector<Value>{ops::reduce_sum(tanh(a[0]), {1, 2})}; });
   CHECK(ranks(sum.kernels[0]) == std::set<std::size_t>{2, 3});
-  const auto reshaped = plan_of({{2, 3, 4, 5}, {6, 20}}, [](auto& a) {
-    return std::vector<Value>{ops::reshape(exp(a[0]), {6, 20}) * a[1]};
-  });
+  const auto reshaped =
+      plan_of({{2, 3, 4, 5}, {6, 20}}, [](auto& a) { return std::vector<Value>{ops::reshape(exp(a[0]), {6, 20}) * a[1]}; });
   CHECK(ranks(reshaped.kernels[0]) == std::set<std::size_t>{1});
   for (const runtime::BodyNode& node : reshaped.kernels[0].body) CHECK(node.op != "reshape");
 }
 
 TEST_CASE("equal layers share a kernel, whatever their lengths, names and lines") {
-  const auto plan = plan_of({{2, 3}, {3}, {40, 50, 60}, {60}, {7, 1, 8}, {8}}, [](auto& a) {
-    return std::vector<Value>{tanh(a[0] + a[1]), tanh(a[2] + a[3]), tanh(a[4] + a[5])};
-  });
+  const auto plan = plan_of({{2, 3}, {3}, {40, 50, 60}, {60}, {7, 1, 8}, {8}},
+                            [](auto& a) { return std::vector<Value>{tanh(a[0] + a[1]), tanh(a[2] + a[3]), tanh(a[4] + a[5])}; });
   CHECK(plan.launches.size() == 3);
   CHECK(plan.kernels.size() == 1);
   const auto rebuilt = runtime::KernelSpec::deserialize(plan.kernels[0].serialize());
