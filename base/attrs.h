@@ -12,8 +12,8 @@
 
 namespace kiln {
 
-/// A constant tensor's bytes, row-major, shared and immutable. A splat keeps one element for any count; equal elements (so a single one too) are
-/// always a splat, so that equal constants hash alike.
+/// A constant tensor's bytes, row-major, shared and immutable. A splat keeps one element for any count; equal elements (so a single one
+/// too) are always a splat, so that equal constants hash alike.
 struct Literal {
   TensorType type;
   bool splat = false;

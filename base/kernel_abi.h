@@ -1,4 +1,5 @@
-// The binary interface between the runtime and kernels, generated or built in. Generated code depends on these layouts: bump kKernelAbiVersion with any change.
+// The binary interface between the runtime and kernels, generated or built in. Generated code depends on these layouts: bump
+// kKernelAbiVersion with any change.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -15,13 +16,16 @@ using KernelFn = void (*)(void** args, const std::int64_t* dims, KernelContext* 
 /// A part of a kernel: iterations [begin, end) of its outermost parallel loop.
 using RangeFn = void (*)(void** args, const std::int64_t* dims, KernelContext* context, std::int64_t begin, std::int64_t end);
 
-/// A rectangle [row0, row1) x [col0, col1) of a two-dimensional elementwise kernel (a contraction's epilogue, run on a tile while it is in cache).
-using TileFn = void (*)(void** args, const std::int64_t* dims, KernelContext* context, std::int64_t row0, std::int64_t row1, std::int64_t col0, std::int64_t col1);
+/// A rectangle [row0, row1) x [col0, col1) of a two-dimensional elementwise kernel (a contraction's epilogue, run on a tile while it is in
+/// cache).
+using TileFn = void (*)(void** args, const std::int64_t* dims, KernelContext* context, std::int64_t row0, std::int64_t row1,
+                        std::int64_t col0, std::int64_t col1);
 
 /// Register-blocked product of one tile: c[i, j] (+)= sum over p of a[i * a_row + p * a_depth] * b[p * b_depth + j], i < MR, j < NR.
-/// `cols` <= NR columns are valid (only the last vector may be partial); strides are in elements. If accumulate is 0 the sum starts at +0, else at c.
-using MicroKernelFn = void (*)(std::int64_t depth, const void* a, std::int64_t a_row, std::int64_t a_depth, const void* b, std::int64_t b_depth, void* c,
-                               std::int64_t c_row, std::int64_t cols, std::int64_t accumulate);
+/// `cols` <= NR columns are valid (only the last vector may be partial); strides are in elements. If accumulate is 0 the sum starts at +0,
+/// else at c.
+using MicroKernelFn = void (*)(std::int64_t depth, const void* a, std::int64_t a_row, std::int64_t a_depth, const void* b,
+                               std::int64_t b_depth, void* c, std::int64_t c_row, std::int64_t cols, std::int64_t accumulate);
 
 /// What a kernel found wrong; the first one of a run is reported.
 enum class KernelError : std::int32_t { none = 0, index_out_of_range = 1, division_by_zero = 2 };

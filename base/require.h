@@ -42,13 +42,15 @@ const char* intern(std::string_view text);
 }  // namespace kiln
 
 /// KILN_REQUIRE(k == n, ShapeError, "matmul: ... {} ...", k): throws that error at the user's line unless the condition holds.
-#define KILN_REQUIRE(condition, Kind, ...)                                          \
-  do {                                                                              \
-    if (!(condition)) [[unlikely]] throw ::kiln::Kind(::fmt::format(__VA_ARGS__), ::kiln::user_location()); \
+#define KILN_REQUIRE(condition, Kind, ...)                                     \
+  do {                                                                         \
+    if (!(condition)) [[unlikely]]                                             \
+      throw ::kiln::Kind(::fmt::format(__VA_ARGS__), ::kiln::user_location()); \
   } while (false)
 
 /// An invariant of Kiln; throws InternalError.
-#define KILN_ASSERT(condition, ...)                                                                          \
-  do {                                                                                                       \
-    if (!(condition)) [[unlikely]] ::kiln::internal_error(#condition, __FILE__, __LINE__, ::fmt::format(__VA_ARGS__)); \
+#define KILN_ASSERT(condition, ...)                                                       \
+  do {                                                                                    \
+    if (!(condition)) [[unlikely]]                                                        \
+      ::kiln::internal_error(#condition, __FILE__, __LINE__, ::fmt::format(__VA_ARGS__)); \
   } while (false)

@@ -18,7 +18,8 @@
 namespace {
 
 void emit(const std::string& workload, std::string_view metric, double value) {
-  std::printf("{\"peer\": \"kiln\", \"workload\": \"%s\", \"metric\": \"%s\", \"value\": %.6g}\n", workload.c_str(), std::string(metric).c_str(), value);
+  std::printf("{\"peer\": \"kiln\", \"workload\": \"%s\", \"metric\": \"%s\", \"value\": %.6g}\n", workload.c_str(),
+              std::string(metric).c_str(), value);
   std::fflush(stdout);
 }
 
@@ -54,12 +55,17 @@ double milliseconds(const auto& call) {
 
 void steady(std::vector<bench::Workload>& all, const char* metric) {
   for (bench::Workload& w : all) {
-    benchmark::RegisterBenchmark(w.name.c_str(), [prepare = w.prepare](benchmark::State& state) {
-      auto call = prepare();
-      call();
-      call();
-      for (auto _ : state) call();
-    })->Unit(benchmark::kMicrosecond)->UseRealTime()->MinTime(0.05)->Repetitions(15);
+    benchmark::RegisterBenchmark(w.name.c_str(),
+                                 [prepare = w.prepare](benchmark::State& state) {
+                                   auto call = prepare();
+                                   call();
+                                   call();
+                                   for (auto _ : state) call();
+                                 })
+        ->Unit(benchmark::kMicrosecond)
+        ->UseRealTime()
+        ->MinTime(0.05)
+        ->Repetitions(15);
   }
   JsonLines reporter(metric);
   benchmark::RunSpecifiedBenchmarks(&reporter);
@@ -88,12 +94,18 @@ int main(int argc, char** argv) {
   const char* once = nullptr;
   for (int i = 1; i < argc; ++i) {
     const std::string_view a = argv[i];
-    if (a == "--strict") strict = true;
-    else if (a == "--eager") eager = true;
-    else if (a == "--first-call") once = "first_call_ms";
-    else if (a == "--warm-call") once = "warm_ms";
-    else if (a.starts_with("--")) return std::fprintf(stderr, "usage: kiln_bench [PREFIX...] [--strict | --eager | --first-call | --warm-call]\n"), 2;
-    else prefixes.emplace_back(a);
+    if (a == "--strict")
+      strict = true;
+    else if (a == "--eager")
+      eager = true;
+    else if (a == "--first-call")
+      once = "first_call_ms";
+    else if (a == "--warm-call")
+      once = "warm_ms";
+    else if (a.starts_with("--"))
+      return std::fprintf(stderr, "usage: kiln_bench [PREFIX...] [--strict | --eager | --first-call | --warm-call]\n"), 2;
+    else
+      prefixes.emplace_back(a);
   }
   std::vector<bench::Workload> all = bench::workloads(strict);
   std::erase_if(all, [&](const bench::Workload& w) { return !wanted(w.name, prefixes); });

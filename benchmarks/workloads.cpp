@@ -72,9 +72,8 @@ void add_chains(std::vector<Workload>& all, bool strict) {
   for (std::int64_t n : {1'000, 100'000, 1'000'000, 16'000'000}) {
     all.push_back(unary("chain_gelu_" + std::to_string(n), strict, {n},
                         [](Tensor x) { return 0.5 * x * (1 + tanh(0.7978845608 * (x + 0.044715 * x * x * x))); }));
-    all.push_back(binary("chain_arith_" + std::to_string(n), strict, {n}, {n}, [](Tensor x, Tensor y) {
-      return sqrt(abs(x * y + 1) + square(x - y)) * 0.5 + maximum(x, y) / (1 + abs(y)) - x;
-    }));
+    all.push_back(binary("chain_arith_" + std::to_string(n), strict, {n}, {n},
+                         [](Tensor x, Tensor y) { return sqrt(abs(x * y + 1) + square(x - y)) * 0.5 + maximum(x, y) / (1 + abs(y)) - x; }));
     all.push_back(unary("chain_softplus_" + std::to_string(n), strict, {n}, [](Tensor x) { return log1p(exp(-abs(x))) + maximum(x, 0); }));
   }
 }
@@ -97,7 +96,8 @@ void add_rows(std::vector<Workload>& all, bool strict) {
 }
 
 void add_matmuls(std::vector<Workload>& all, bool strict) {
-  for (auto [m, k, n] : std::vector<std::array<std::int64_t, 3>>{{32, 784, 128}, {512, 512, 512}, {1024, 1024, 1024}, {2048, 2048, 2048}, {37, 53, 71}}) {
+  for (auto [m, k, n] :
+       std::vector<std::array<std::int64_t, 3>>{{32, 784, 128}, {512, 512, 512}, {1024, 1024, 1024}, {2048, 2048, 2048}, {37, 53, 71}}) {
     std::string name = "matmul_" + std::to_string(m) + "x" + std::to_string(k) + "x" + std::to_string(n);
     all.push_back(binary(name, strict, {m, k}, {k, n}, [](Tensor a, Tensor b) { return matmul(a, b); }));
   }

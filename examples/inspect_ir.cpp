@@ -15,7 +15,7 @@ struct Net : nn::Model<Net> {
   Tensor call(Tensor x) { return out(hidden(x)); }
 };
 
-KILN_FUNCTION(Tensor, train_step, (Net& net, optim::SGD& sgd, Tensor x, Tensor y)) {
+KILN_FUNCTION(Tensor, train_step, (Net & net, optim::SGD& sgd, Tensor x, Tensor y)) {
   GradientTape tape;
   Tensor loss = losses::sparse_categorical_crossentropy(y, net(x, nn::training), {.from_logits = true});
   Variables weights = net.trainable_variables();
@@ -24,8 +24,9 @@ KILN_FUNCTION(Tensor, train_step, (Net& net, optim::SGD& sgd, Tensor x, Tensor y
 }
 
 int main(int argc, char** argv) {
-  const std::map<std::string, Stage> stages = {{"captured", Stage::captured}, {"optimized", Stage::optimized}, {"fused", Stage::fused},
-                                               {"kernels", Stage::kernels},   {"llvm", Stage::llvm},           {"assembly", Stage::assembly}};
+  const std::map<std::string, Stage> stages = {{"captured", Stage::captured}, {"optimized", Stage::optimized},
+                                               {"fused", Stage::fused},       {"kernels", Stage::kernels},
+                                               {"llvm", Stage::llvm},         {"assembly", Stage::assembly}};
   Net net;
   optim::SGD sgd{0.01};
   const auto step = train_step.concrete(net, sgd, zeros({32, 784}), zeros({32}, DType::int32));
@@ -35,6 +36,7 @@ int main(int argc, char** argv) {
   } else if (stages.contains(wanted)) {
     std::cout << step.ir(stages.at(wanted));
   } else {
-    for (const char* stage : {"captured", "optimized", "kernels"}) std::cout << "===== " << stage << "\n" << step.ir(stages.at(stage)) << "\n";
+    for (const char* stage : {"captured", "optimized", "kernels"})
+      std::cout << "===== " << stage << "\n" << step.ir(stages.at(stage)) << "\n";
   }
 }

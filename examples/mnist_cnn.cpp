@@ -25,9 +25,11 @@ struct StepResult {
   Tensor loss, correct;
 };
 
-Tensor count_correct(const Tensor& logits, const Tensor& y) { return sum(cast(argmax(logits, -1) == cast(y, DType::int64), DType::float32)); }
+Tensor count_correct(const Tensor& logits, const Tensor& y) {
+  return sum(cast(argmax(logits, -1) == cast(y, DType::int64), DType::float32));
+}
 
-KILN_FUNCTION(StepResult, train_step, (Net& net, optim::Adam& adam, Tensor x, Tensor y)) {
+KILN_FUNCTION(StepResult, train_step, (Net & net, optim::Adam& adam, Tensor x, Tensor y)) {
   GradientTape tape;
   Tensor logits = net(x, nn::training);
   Tensor loss = losses::sparse_categorical_crossentropy(y, logits, {.from_logits = true});
@@ -36,7 +38,7 @@ KILN_FUNCTION(StepResult, train_step, (Net& net, optim::Adam& adam, Tensor x, Te
   return {loss, count_correct(logits, y)};
 }
 
-KILN_FUNCTION(Tensor, test_step, (Net& net, Tensor x, Tensor y)) { return count_correct(net(x), y); }
+KILN_FUNCTION(Tensor, test_step, (Net & net, Tensor x, Tensor y)) { return count_correct(net(x), y); }
 
 using Clock = std::chrono::steady_clock;
 
@@ -52,8 +54,8 @@ class Progress {
     const bool last = done == steps_;
     if (!last && seconds_since(shown_) < (terminal_ ? 0.1 : 5.0)) return;
     shown_ = Clock::now();
-    std::printf("%sepoch %d/%d  step %4d/%d  eta %3.0f s  loss %.4f  accuracy %.4f%s", terminal_ ? "\r" : "", epoch_, epochs_, done, steps_, elapsed / done * (steps_ - done), loss,
-                accuracy, terminal_ && !last ? "" : "\n");
+    std::printf("%sepoch %d/%d  step %4d/%d  eta %3.0f s  loss %.4f  accuracy %.4f%s", terminal_ ? "\r" : "", epoch_, epochs_, done, steps_,
+                elapsed / done * (steps_ - done), loss, accuracy, terminal_ && !last ? "" : "\n");
     std::fflush(stdout);
   }
 
@@ -112,9 +114,12 @@ Options parse(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     const bool more = i + 1 < argc;
-    if (argument == "--eager") options.eager = true;
-    else if (argument == "--epochs" && more && (options.epochs = std::atoi(argv[i + 1])) > 0) ++i;
-    else if (argument == "--data" && more) options.data = argv[++i];
+    if (argument == "--eager")
+      options.eager = true;
+    else if (argument == "--epochs" && more && (options.epochs = std::atoi(argv[i + 1])) > 0)
+      ++i;
+    else if (argument == "--data" && more)
+      options.data = argv[++i];
     else {
       std::fprintf(stderr, "usage: mnist_cnn [--epochs N] [--eager] [--data DIR]\n");
       std::exit(2);
@@ -136,7 +141,8 @@ int run(const Options& options) {
   std::printf("\n%s\n", net.summary().c_str());
   const double eager = step_time(net, adam, x, y, true), compiled = step_time(net, adam, x, y, false);
   std::printf("training step: eager %.2f ms, compiled %.2f ms (%.2f x)\n", eager, compiled, eager / compiled);
-  std::printf("Where to look next: examples/mnist_cnn.cpp is this program; ./dev ir prints a training step before and after optimization.\n");
+  std::printf(
+      "Where to look next: examples/mnist_cnn.cpp is this program; ./dev ir prints a training step before and after optimization.\n");
   return 0;
 }
 

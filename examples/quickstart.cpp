@@ -13,7 +13,7 @@ struct Net : nn::Model<Net> {
   Tensor call(Tensor x) { return out(hidden(flatten(x))); }
 };
 
-KILN_FUNCTION(Tensor, train_step, (Net& net, optim::SGD& sgd, Tensor x, Tensor y)) {
+KILN_FUNCTION(Tensor, train_step, (Net & net, optim::SGD& sgd, Tensor x, Tensor y)) {
   GradientTape tape;
   Tensor loss = losses::sparse_categorical_crossentropy(y, net(x, nn::training), {.from_logits = true});
   Variables weights = net.trainable_variables();
@@ -21,7 +21,7 @@ KILN_FUNCTION(Tensor, train_step, (Net& net, optim::SGD& sgd, Tensor x, Tensor y
   return loss;
 }
 
-KILN_FUNCTION(Tensor, count_correct, (Net& net, Tensor x, Tensor y)) {
+KILN_FUNCTION(Tensor, count_correct, (Net & net, Tensor x, Tensor y)) {
   return sum(cast(argmax(net(x), -1) == cast(y, DType::int64), DType::float32));
 }
 

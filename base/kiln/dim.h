@@ -17,7 +17,8 @@ class Dim {
   template <std::integral I>
   constexpr Dim(I n) : bits_(static_cast<std::int64_t>(n)) {}
 
-  /// The symbol of that name; equal names are one symbol. Throws ValueError unless the name is a letter or _, then letters, digits, _ . / #.
+  /// The symbol of that name; equal names are one symbol. Throws ValueError unless the name is a letter or _, then letters, digits, _ . /
+  /// #.
   static Dim symbol(std::string_view name);
 
   constexpr bool is_constant() const { return bits_ >= kFirstConstant; }
@@ -34,7 +35,9 @@ class Dim {
 
   friend constexpr bool operator==(Dim a, Dim b) { return a.bits_ == b.bits_; }
   template <std::integral I>
-  friend constexpr bool operator==(Dim a, I b) { return a.bits_ == static_cast<std::int64_t>(b); }
+  friend constexpr bool operator==(Dim a, I b) {
+    return a.bits_ == static_cast<std::int64_t>(b);
+  }
   friend Dim operator+(Dim a, Dim b);
   friend Dim operator-(Dim a, Dim b);
   friend Dim operator*(Dim a, Dim b);
@@ -43,12 +46,30 @@ class Dim {
   friend Dim max(Dim a, Dim b);
 
   // Mixed with integers, so that the conversion to int64 above is never ambiguous.
-  template <std::integral I> friend Dim operator+(Dim a, I b) { return a + Dim(b); }
-  template <std::integral I> friend Dim operator+(I a, Dim b) { return Dim(a) + b; }
-  template <std::integral I> friend Dim operator-(Dim a, I b) { return a - Dim(b); }
-  template <std::integral I> friend Dim operator-(I a, Dim b) { return Dim(a) - b; }
-  template <std::integral I> friend Dim operator*(Dim a, I b) { return a * Dim(b); }
-  template <std::integral I> friend Dim operator*(I a, Dim b) { return Dim(a) * b; }
+  template <std::integral I>
+  friend Dim operator+(Dim a, I b) {
+    return a + Dim(b);
+  }
+  template <std::integral I>
+  friend Dim operator+(I a, Dim b) {
+    return Dim(a) + b;
+  }
+  template <std::integral I>
+  friend Dim operator-(Dim a, I b) {
+    return a - Dim(b);
+  }
+  template <std::integral I>
+  friend Dim operator-(I a, Dim b) {
+    return Dim(a) - b;
+  }
+  template <std::integral I>
+  friend Dim operator*(Dim a, I b) {
+    return a * Dim(b);
+  }
+  template <std::integral I>
+  friend Dim operator*(I a, Dim b) {
+    return Dim(a) * b;
+  }
 
   /// How an expression is built; symbols have a name and no operands.
   enum class Op : std::uint8_t { constant, symbol, add, mul, floordiv, max };

@@ -45,16 +45,24 @@ constexpr bool is_integer(DType t) { return t >= DType::uint8 && t <= DType::int
 /// The DType that stores T: bool, uint8_t, int8_t, int32_t, int64_t (and every integer of those sizes), float16, bfloat16, float, double.
 template <class T>
 constexpr DType dtype_of() {
-  if constexpr (std::same_as<T, bool>) return DType::boolean;
-  else if constexpr (std::same_as<T, float16>) return DType::float16;
-  else if constexpr (std::same_as<T, bfloat16>) return DType::bfloat16;
-  else if constexpr (std::same_as<T, float>) return DType::float32;
-  else if constexpr (std::same_as<T, double>) return DType::float64;
+  if constexpr (std::same_as<T, bool>)
+    return DType::boolean;
+  else if constexpr (std::same_as<T, float16>)
+    return DType::float16;
+  else if constexpr (std::same_as<T, bfloat16>)
+    return DType::bfloat16;
+  else if constexpr (std::same_as<T, float>)
+    return DType::float32;
+  else if constexpr (std::same_as<T, double>)
+    return DType::float64;
   else {
     static_assert(std::integral<T> && (sizeof(T) == 1 || sizeof(T) == 4 || sizeof(T) == 8), "kiln: no dtype stores this C++ type");
-    if constexpr (sizeof(T) == 8) return DType::int64;
-    else if constexpr (sizeof(T) == 4) return DType::int32;
-    else return std::is_signed_v<T> ? DType::int8 : DType::uint8;
+    if constexpr (sizeof(T) == 8)
+      return DType::int64;
+    else if constexpr (sizeof(T) == 4)
+      return DType::int32;
+    else
+      return std::is_signed_v<T> ? DType::int8 : DType::uint8;
   }
 }
 
@@ -62,15 +70,24 @@ constexpr DType dtype_of() {
 template <class F>
 decltype(auto) visit_dtype(DType t, F&& f) {
   switch (t) {
-    case DType::boolean: return f(std::type_identity<bool>{});
-    case DType::uint8: return f(std::type_identity<std::uint8_t>{});
-    case DType::int8: return f(std::type_identity<std::int8_t>{});
-    case DType::int32: return f(std::type_identity<std::int32_t>{});
-    case DType::int64: return f(std::type_identity<std::int64_t>{});
-    case DType::float16: return f(std::type_identity<float16>{});
-    case DType::bfloat16: return f(std::type_identity<bfloat16>{});
-    case DType::float32: return f(std::type_identity<float>{});
-    case DType::float64: break;
+    case DType::boolean:
+      return f(std::type_identity<bool>{});
+    case DType::uint8:
+      return f(std::type_identity<std::uint8_t>{});
+    case DType::int8:
+      return f(std::type_identity<std::int8_t>{});
+    case DType::int32:
+      return f(std::type_identity<std::int32_t>{});
+    case DType::int64:
+      return f(std::type_identity<std::int64_t>{});
+    case DType::float16:
+      return f(std::type_identity<float16>{});
+    case DType::bfloat16:
+      return f(std::type_identity<bfloat16>{});
+    case DType::float32:
+      return f(std::type_identity<float>{});
+    case DType::float64:
+      break;
   }
   return f(std::type_identity<double>{});
 }

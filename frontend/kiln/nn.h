@@ -149,7 +149,8 @@ namespace detail {
 /// Walks a model and hands each layer and each variable of its own, with its path, to the given functions.
 class ModelVisitor : public kiln::detail::Visitor {
  public:
-  ModelVisitor(std::function<void(const std::string& path, Layer&)> on_layer, std::function<void(const std::string& path, Variable&)> on_variable);
+  ModelVisitor(std::function<void(const std::string& path, Layer&)> on_layer,
+               std::function<void(const std::string& path, Variable&)> on_variable);
   void enter(std::string_view name) override;
   void leave() override;
   void identity(kiln::detail::Identity& object) override;
@@ -173,8 +174,10 @@ concept Buildable = requires(T& t) { t.build(Shape{}); };
 inline Shape first_shape() { return {}; }
 template <class First, class... Rest>
 Shape first_shape(const First& first, const Rest&... rest) {
-  if constexpr (std::convertible_to<const First&, Tensor>) return Tensor(first).shape();
-  else return first_shape(rest...);
+  if constexpr (std::convertible_to<const First&, Tensor>)
+    return Tensor(first).shape();
+  else
+    return first_shape(rest...);
 }
 
 }  // namespace detail
@@ -183,7 +186,8 @@ Shape first_shape(const First& first, const Rest&... rest) {
 /// Children and their names are found by reflection over the members; KILN_MEMBERS lists them where that cannot work.
 template <class Net>
 struct Model {
-  /// Names the children, makes their weights at the first call, and runs call(). A trailing nn::training or nn::inference sets the ambient flag.
+  /// Names the children, makes their weights at the first call, and runs call(). A trailing nn::training or nn::inference sets the ambient
+  /// flag.
   template <class... A>
   auto operator()(A&&... a);
   /// The variables of all layers, in the order of the members, each once. Throws StateError before the first call.

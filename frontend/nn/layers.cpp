@@ -20,8 +20,8 @@ Layer::Layer(const Layer& other) : Identity(other), kind_(other.kind_), built_(o
 }
 
 const std::vector<Variable>& Layer::weights() const {
-  KILN_REQUIRE(built_, StateError, "{} {}has no weights yet: they are made at the first call. Call the layer once before asking for them", kind_,
-               path_.empty() ? "" : "'" + path_ + "' ");
+  KILN_REQUIRE(built_, StateError, "{} {}has no weights yet: they are made at the first call. Call the layer once before asking for them",
+               kind_, path_.empty() ? "" : "'" + path_ + "' ");
   return weights_;
 }
 
@@ -48,7 +48,8 @@ random::Key weight_key(const std::string& path) {
 void Layer::add_weight(const char* name, const Shape& shape, double uniform_limit) {
   kiln::detail::BuildScope building;
   const std::string path = path_.empty() ? name : path_ + "/" + name;
-  Tensor initial = uniform_limit == 0 ? zeros(shape) : random::uniform(shape, {.low = -uniform_limit, .high = uniform_limit, .key = weight_key(path)});
+  Tensor initial =
+      uniform_limit == 0 ? zeros(shape) : random::uniform(shape, {.low = -uniform_limit, .high = uniform_limit, .key = weight_key(path)});
   weights_.emplace_back(initial, VariableOptions{.name = path});
 }
 
@@ -80,8 +81,8 @@ Tensor Dense::operator()(const Arg& x) {
     finish_build();
   }
   const Shape& kernel = weight(0).shape();
-  KILN_REQUIRE(shape.back() == kernel[0], ShapeError, "Dense{}: built for {} input features, got an input of shape {}", path().empty() ? "" : " '" + path() + "'", kernel[0].str(),
-               shape.str());
+  KILN_REQUIRE(shape.back() == kernel[0], ShapeError, "Dense{}: built for {} input features, got an input of shape {}",
+               path().empty() ? "" : " '" + path() + "'", kernel[0].str(), shape.str());
   Tensor y = matmul(x, weight(0));
   if (options_.use_bias) y = y + weight(1);
   return record(options_.activation(y));
@@ -89,7 +90,8 @@ Tensor Dense::operator()(const Arg& x) {
 
 Conv2D::Conv2D(std::int64_t filters, Size2 kernel, Conv2DOptions options)
     : Layer("Conv2D", State::weights), filters_(filters), kernel_(kernel), options_(std::move(options)) {
-  KILN_REQUIRE(filters > 0 && options_.groups > 0 && filters % options_.groups == 0, ValueError, "Conv2D: {} filters cannot be divided into {} groups", filters, options_.groups);
+  KILN_REQUIRE(filters > 0 && options_.groups > 0 && filters % options_.groups == 0, ValueError,
+               "Conv2D: {} filters cannot be divided into {} groups", filters, options_.groups);
 }
 
 Tensor Conv2D::operator()(const Arg& x) {
@@ -98,13 +100,15 @@ Tensor Conv2D::operator()(const Arg& x) {
   KILN_REQUIRE(shape.rank() == 4, ShapeError, "Conv2D: the input must be [batch, height, width, channels], got shape {}", shape.str());
   if (!built()) {
     const std::int64_t channels = shape[3];
-    KILN_REQUIRE(channels % options_.groups == 0, ShapeError, "Conv2D: {} input channels cannot be divided into {} groups", channels, options_.groups);
+    KILN_REQUIRE(channels % options_.groups == 0, ShapeError, "Conv2D: {} input channels cannot be divided into {} groups", channels,
+                 options_.groups);
     const std::int64_t window = kernel_.height * kernel_.width, in = channels / options_.groups;
     add_weight("kernel", {kernel_.height, kernel_.width, in, filters_}, std::sqrt(6.0 / static_cast<double>(window * (in + filters_))));
     if (options_.use_bias) add_weight("bias", {filters_}, 0);
     finish_build();
   }
-  Tensor y = conv2d(x, weight(0), {.strides = options_.strides, .padding = options_.padding, .dilation = options_.dilation, .groups = options_.groups});
+  Tensor y = conv2d(x, weight(0),
+                    {.strides = options_.strides, .padding = options_.padding, .dilation = options_.dilation, .groups = options_.groups});
   if (options_.use_bias) y = y + weight(1);
   return record(options_.activation(y));
 }

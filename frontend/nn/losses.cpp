@@ -10,9 +10,7 @@ namespace {
 
 constexpr double kEpsilon = 1e-7;  // Keras clips probabilities to [epsilon, 1 - epsilon]
 
-Tensor log_probabilities(const Tensor& p, bool from_logits) {
-  return from_logits ? log_softmax(p) : log(clamp(p, kEpsilon, 1 - kEpsilon));
-}
+Tensor log_probabilities(const Tensor& p, bool from_logits) { return from_logits ? log_softmax(p) : log(clamp(p, kEpsilon, 1 - kEpsilon)); }
 
 }  // namespace
 
@@ -20,13 +18,17 @@ Tensor sparse_categorical_crossentropy(const Arg& y, const Arg& p, CrossentropyO
   LocationScope scope(p.loc());
   const Shape& labels = y.tensor().shape();
   const Shape& scores = p.tensor().shape();
-  KILN_REQUIRE(is_integer(y.tensor().dtype()), DTypeError, "sparse_categorical_crossentropy: labels must be integers, got {}; cast them, or use categorical_crossentropy for one-hot labels",
-               name(y.tensor().dtype()));
+  KILN_REQUIRE(
+      is_integer(y.tensor().dtype()), DTypeError,
+      "sparse_categorical_crossentropy: labels must be integers, got {}; cast them, or use categorical_crossentropy for one-hot labels",
+      name(y.tensor().dtype()));
   KILN_REQUIRE(scores.rank() >= 1 && labels.rank() + 1 == scores.rank(), ShapeError,
-               "sparse_categorical_crossentropy: labels of shape {} do not fit predictions of shape {}; expected predictions' shape without its last axis", labels.str(),
-               scores.str());
+               "sparse_categorical_crossentropy: labels of shape {} do not fit predictions of shape {}; expected predictions' shape "
+               "without its last axis",
+               labels.str(), scores.str());
   for (int axis = 0; axis < labels.rank(); ++axis) {
-    KILN_REQUIRE(labels[axis] == scores[axis], ShapeError, "sparse_categorical_crossentropy: labels of shape {} and predictions of shape {} differ on axis {}", labels.str(),
+    KILN_REQUIRE(labels[axis] == scores[axis], ShapeError,
+                 "sparse_categorical_crossentropy: labels of shape {} and predictions of shape {} differ on axis {}", labels.str(),
                  scores.str(), axis);
   }
   const std::int64_t classes = scores.back();

@@ -8,7 +8,8 @@
 
 namespace kiln::nn::detail {
 
-ModelVisitor::ModelVisitor(std::function<void(const std::string&, Layer&)> on_layer, std::function<void(const std::string&, Variable&)> on_variable)
+ModelVisitor::ModelVisitor(std::function<void(const std::string&, Layer&)> on_layer,
+                           std::function<void(const std::string&, Variable&)> on_variable)
     : on_layer_(std::move(on_layer)), on_variable_(std::move(on_variable)) {}
 
 void ModelVisitor::enter(std::string_view name) { names_.emplace_back(name); }
@@ -29,7 +30,11 @@ void name_variable(const std::string& path, Variable& v) {
 }
 
 [[noreturn]] void fail_not_built(const std::string& path, const char* kind) {
-  throw StateError(fmt::format("{} '{}' has no weights yet: they are made at the model's first call. Call the model once before asking for its variables", kind, path), user_location());
+  throw StateError(
+      fmt::format(
+          "{} '{}' has no weights yet: they are made at the model's first call. Call the model once before asking for its variables", kind,
+          path),
+      user_location());
 }
 
 }  // namespace
@@ -62,7 +67,8 @@ std::string summarize(const std::function<void(kiln::detail::Visitor&)>& walk) {
   std::string rows;
   std::int64_t total = 0;
   auto row = [&](const std::string& path, const char* kind, const std::string& output, std::int64_t parameters) {
-    rows += fmt::format("{:<32}{:<28}{:>12}\n", fmt::format("{} ({})", path, kind), output, parameters < 0 ? "not built" : fmt::format("{}", parameters));
+    rows += fmt::format("{:<32}{:<28}{:>12}\n", fmt::format("{} ({})", path, kind), output,
+                        parameters < 0 ? "not built" : fmt::format("{}", parameters));
     total += std::max<std::int64_t>(parameters, 0);
   };
   ModelVisitor visitor(
@@ -73,10 +79,13 @@ std::string summarize(const std::function<void(kiln::detail::Visitor&)>& walk) {
         }
         row(path, layer.kind(), layer.output_shape().empty() ? "?" : layer.output_shape().str(), parameters);
       },
-      [&](const std::string& path, Variable& v) { row(path, "Variable", v.defined() ? v.shape().str() : "?", v.defined() ? v.shape().count() : -1); });
+      [&](const std::string& path, Variable& v) {
+        row(path, "Variable", v.defined() ? v.shape().str() : "?", v.defined() ? v.shape().count() : -1);
+      });
   walk(visitor);
   const std::string line(72, '-');
-  return fmt::format("{:<32}{:<28}{:>12}\n{}\n{}{}\nparameters: {} ({:.2f} MB)\n", "layer", "output", "parameters", line, rows, line, total, static_cast<double>(total) * 4 / 1e6);
+  return fmt::format("{:<32}{:<28}{:>12}\n{}\n{}{}\nparameters: {} ({:.2f} MB)\n", "layer", "output", "parameters", line, rows, line, total,
+                     static_cast<double>(total) * 4 / 1e6);
 }
 
 }  // namespace kiln::nn::detail

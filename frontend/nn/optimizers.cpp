@@ -23,16 +23,20 @@ Variable& Optimizer::slot(const Variable& variable, const char* name) {
   if (found != slots_.end()) return found->second;
   detail::BuildScope building;
   graph::journal_undo([this, key] { slots_.erase(key); });
-  return slots_.emplace(key, Variable(zeros(variable.shape(), variable.dtype()), {.name = variable.name() + "/" + name, .trainable = false})).first->second;
+  return slots_
+      .emplace(key, Variable(zeros(variable.shape(), variable.dtype()), {.name = variable.name() + "/" + name, .trainable = false}))
+      .first->second;
 }
 
 void Optimizer::apply_gradients(const std::vector<Tensor>& gradients, const Variables& variables, Loc where) {
   LocationScope scope(where);
-  KILN_REQUIRE(gradients.size() == variables.size(), ValueError, "apply_gradients: {} gradients for {} variables; pass the list that tape.gradient() returned for these variables",
+  KILN_REQUIRE(gradients.size() == variables.size(), ValueError,
+               "apply_gradients: {} gradients for {} variables; pass the list that tape.gradient() returned for these variables",
                gradients.size(), variables.size());
   bool any = false;
   for (const Tensor& g : gradients) any |= g.defined();
-  KILN_REQUIRE(any || variables.empty(), ValueError, "apply_gradients: no variable has a gradient; was the loss computed while the tape was alive, from these variables?");
+  KILN_REQUIRE(any || variables.empty(), ValueError,
+               "apply_gradients: no variable has a gradient; was the loss computed while the tape was alive, from these variables?");
   begin_step();
   for (std::size_t i = 0; i < gradients.size(); ++i) {
     if (gradients[i].defined()) update(*variables[i].ptr, gradients[i]);

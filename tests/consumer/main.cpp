@@ -6,6 +6,4 @@
 
 KILN_FUNCTION(kiln::Tensor, plus_one, (kiln::Tensor x)) { return x + 1; }
 
-int main() {
-  std::cout << KILN_VERSION << " " << plus_one(kiln::tensor({1.f, 2.f})) << "\n";
-}
+int main() { std::cout << KILN_VERSION << " " << plus_one(kiln::tensor({1.f, 2.f})) << "\n"; }

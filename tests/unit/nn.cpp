@@ -87,8 +87,9 @@ TEST_CASE("children are found in containers, by name") {
   deep(ones({1, 5}));
   std::vector<std::string> names;
   for (const VariableRef& v : deep.trainable_variables()) names.push_back(v->name());
-  CHECK(names == std::vector<std::string>{"blocks/0/fc1/kernel", "blocks/0/fc1/bias", "blocks/0/fc2/kernel", "blocks/0/fc2/bias", "blocks/1/fc1/kernel", "blocks/1/fc1/bias",
-                                          "blocks/1/fc2/kernel", "blocks/1/fc2/bias", "heads/a/kernel", "heads/a/bias", "scale/gain"});
+  CHECK(names == std::vector<std::string>{"blocks/0/fc1/kernel", "blocks/0/fc1/bias", "blocks/0/fc2/kernel", "blocks/0/fc2/bias",
+                                          "blocks/1/fc1/kernel", "blocks/1/fc1/bias", "blocks/1/fc2/kernel", "blocks/1/fc2/bias",
+                                          "heads/a/kernel", "heads/a/bias", "scale/gain"});
 }
 
 TEST_CASE("a copy of a model is independent") {
@@ -168,13 +169,15 @@ TEST_CASE("sparse categorical cross-entropy") {
   Tensor logits = tensor({{1.0f, 2.0f, 3.0f}, {1.0f, 1.0f, 1.0f}});
   Tensor y = tensor({2, 0});
   const double first = std::log(std::exp(1.0) + std::exp(2.0) + std::exp(3.0)) - 3.0, second = std::log(3.0);
-  CHECK(losses::sparse_categorical_crossentropy(y, logits, {.from_logits = true}).item<float>() == Approx((first + second) / 2).epsilon(1e-6));
+  CHECK(losses::sparse_categorical_crossentropy(y, logits, {.from_logits = true}).item<float>() ==
+        Approx((first + second) / 2).epsilon(1e-6));
   CHECK(losses::sparse_categorical_crossentropy(y, softmax(logits)).item<float>() == Approx((first + second) / 2).epsilon(1e-5));
   CHECK(std::isnan(losses::sparse_categorical_crossentropy(tensor({2, 3}), logits, {.from_logits = true}).item<float>()));
   CHECK(message_of([&] { losses::sparse_categorical_crossentropy(tensor({1, 2, 0}), logits); }) ==
         "sparse_categorical_crossentropy: labels of shape [3] and predictions of shape [2, 3] differ on axis 0");
   CHECK(message_of([&] { losses::sparse_categorical_crossentropy(tensor({0.5f, 1.0f}), logits); }) ==
-        "sparse_categorical_crossentropy: labels must be integers, got float32; cast them, or use categorical_crossentropy for one-hot labels");
+        "sparse_categorical_crossentropy: labels must be integers, got float32; cast them, or use categorical_crossentropy for one-hot "
+        "labels");
 }
 
 TEST_CASE("a step lowers the loss, eagerly") {

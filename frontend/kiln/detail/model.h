@@ -18,7 +18,9 @@ auto Model<Net>::operator()(A&&... a) {
   if constexpr (std::same_as<detail::LastOf<A...>, Mode>) {
     auto all = std::forward_as_tuple(std::forward<A>(a)...);
     TrainingScope scope(std::get<sizeof...(A) - 1>(all).training);
-    return [&]<std::size_t... I>(std::index_sequence<I...>) { return (*this)(std::get<I>(std::move(all))...); }(std::make_index_sequence<sizeof...(A) - 1>{});
+    return [&]<std::size_t... I>(std::index_sequence<I...>) {
+      return (*this)(std::get<I>(std::move(all))...);
+    }(std::make_index_sequence<sizeof...(A) - 1>{});
   } else {
     auto namer = detail::layer_namer();
     kiln::detail::walk(self, static_cast<kiln::detail::Visitor&>(namer));
