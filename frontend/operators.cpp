@@ -11,7 +11,6 @@
 namespace kiln {
 
 using detail::Access;
-using graph::Value;
 
 namespace detail {
 

@@ -30,8 +30,8 @@ Shape complete(const Shape& wanted, const Shape& from) {
   }
   Dim elements = from.elements();
   if (unknown < 0) return shape;
-  bool fits = !known.is_constant() ||
-              (known != 0 && (!elements.is_constant() || static_cast<std::int64_t>(elements) % static_cast<std::int64_t>(known) == 0));
+  const std::int64_t divisor = known.value_or(1);
+  const bool fits = divisor != 0 && (!elements.is_constant() || static_cast<std::int64_t>(elements) % divisor == 0);
   KILN_REQUIRE(fits, ShapeError, "reshape: {} elements of shape {} do not fit into {}", elements.str(), from.str(), wanted.str());
   shape[unknown] = floordiv(elements, known);
   return shape;

@@ -64,7 +64,7 @@ DType operand_dtype(const ops::OpDef& op, std::size_t operand, const WeakTarget&
 /// An eager result; weak if it comes of numbers alone.
 Value finish_eager(TensorType type, runtime::Buffer buffer, bool all_weak) {
   if (all_weak && type.dtype != DType::boolean) return weak_from(type.dtype, buffer.data());
-  return Value::eager(std::move(type), std::move(buffer));
+  return Value::eager(type, std::move(buffer));
 }
 
 /// Arguments of infer and kernel. `types` and `views` are raw memory for one entry an operand; `scratch` holds weak operands' elements.
@@ -93,10 +93,10 @@ Value run_eager(const ops::OpDef& op, std::span<const Value> operands, const Att
     }
   }
   TensorType type = op.infer(op, {frame.types, operands.size()}, attrs);
-  if (op.traits.view && !operands.empty() && !operands[0].weak()) return Value::eager(std::move(type), operands[0].get()->buffer);
+  if (op.traits.view && !operands.empty() && !operands[0].weak()) return Value::eager(type, operands[0].get()->buffer);
   runtime::Buffer buffer = runtime::Buffer::allocate(static_cast<std::size_t>(type.shape.count()) * size_of(type.dtype));
   op.kernel(op, {frame.views, operands.size()}, {buffer.data(), type.dtype, type.shape}, attrs);
-  return finish_eager(std::move(type), std::move(buffer), target.all_weak && op.kind == ops::OpKind::elementwise);
+  return finish_eager(type, std::move(buffer), target.all_weak && op.kind == ops::OpKind::elementwise);
 }
 
 static_assert(std::is_trivially_destructible_v<TensorType> && std::is_trivially_destructible_v<ops::View>);
@@ -157,7 +157,7 @@ Value apply_traced(Trace& trace, const ops::OpDef& op, std::span<const Value> op
     if (op.kind == ops::OpKind::elementwise && v.shape() != type.shape) node = trace.node_of(broadcast_in_trace(v, type.shape));
     nodes.push_back(node);
   }
-  return trace.append(op, std::move(nodes), attrs, std::move(type));
+  return trace.append(op, std::move(nodes), attrs, type);
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ NodeId Graph::add_parameter(Parameter parameter, TensorType type, Loc loc) {
   KILN_ASSERT(nodes_.size() == parameters_.size(), "{}: parameters come before ops", name_);
   parameters_.push_back(std::move(parameter));
   Node node;
-  node.type = std::move(type);
+  node.type = type;
   node.loc = loc;
   nodes_.push_back(std::move(node));
   return static_cast<NodeId>(nodes_.size() - 1);

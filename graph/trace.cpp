@@ -98,7 +98,7 @@ struct Trace::Impl {
 
   Value add_parameter(ParameterRecord record, TensorType type, Loc loc) {
     Node node;
-    node.type = std::move(type);
+    node.type = type;
     node.loc = loc;
     record.node = add_node(std::move(node));
     parameters.push_back(std::move(record));
@@ -164,7 +164,7 @@ Trace* Trace::current() { return thread_state.trace; }
 std::uint64_t current_trace_id() { return thread_state.trace_id; }
 
 Value Trace::add_argument(std::string name, TensorType type, Loc loc) {
-  return impl_->add_parameter({{ParameterKind::argument, std::move(name), 0}, -1, nullptr, {}}, std::move(type), loc);
+  return impl_->add_parameter({{ParameterKind::argument, std::move(name), 0}, -1, nullptr, {}}, type, loc);
 }
 
 NodeId Trace::node_of(const Value& v, std::string_view user) {
@@ -185,7 +185,7 @@ Value Trace::append(const ops::OpDef& op, std::vector<NodeId> operands, Attrs at
   node.op = &op;
   node.attrs = std::move(attrs);
   node.operands = std::move(operands);
-  node.type = std::move(type);
+  node.type = type;
   node.loc = user_location();
   return impl_->value(impl_->add_node(std::move(node)));
 }

@@ -81,7 +81,7 @@ bool all_elements_equal(const std::byte* data, std::size_t element, std::size_t 
 
 Value new_value(TensorType type) {
   ValueImpl* body = new_body();
-  body->type = std::move(type);
+  body->type = type;
   return Value(body);
 }
 
@@ -111,7 +111,7 @@ Value Value::weak_integer(std::int64_t scalar, bool boolean) {
 }
 
 Value Value::eager(TensorType type, runtime::Buffer buffer) {
-  Value v = new_value(std::move(type));
+  Value v = new_value(type);
   v.impl_->buffer = std::move(buffer);
   return v;
 }
