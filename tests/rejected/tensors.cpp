@@ -8,7 +8,7 @@ using namespace kiln;
 void use(Tensor a) { a[0] = 5; }
 #endif
 
-//! ADD_TO_ELEMENT: 
+//! ADD_TO_ELEMENT:
 #ifdef ADD_TO_ELEMENT
 void use(Tensor a) { a[0] += 5; }
 #endif
@@ -23,19 +23,19 @@ void use(Tensor a) { a.set({0}, 5); }
 void use() { GradientTape{}; }
 #endif
 
-//! COPIED_VARIABLE: 
+//! COPIED_VARIABLE:
 #ifdef COPIED_VARIABLE
 void use(Variable& w) { auto v = w; }
 #endif
 
-//! COPIED_IN_LOOP: 
+//! COPIED_IN_LOOP:
 #ifdef COPIED_IN_LOOP
 void use(std::vector<Variable>& all) {
   for (auto v : all) v.assign(1);
 }
 #endif
 
-//! IMPLICIT_BOOL: 
+//! IMPLICIT_BOOL:
 #ifdef IMPLICIT_BOOL
 bool use(Tensor n) {
   bool positive = n > 0;
@@ -43,25 +43,24 @@ bool use(Tensor n) {
 }
 #endif
 
-//! SWITCH: 
+//! SWITCH:
 #ifdef SWITCH
 void use(Tensor n) {
-  switch (n) {
-  }
+  switch (n) {}
 }
 #endif
 
-//! TO_FLOAT: 
+//! TO_FLOAT:
 #ifdef TO_FLOAT
 float use(Tensor n) { return n; }
 #endif
 
-//! FROM_STRING: 
+//! FROM_STRING:
 #ifdef FROM_STRING
 Tensor use(Tensor n) { return n + "abc"; }
 #endif
 
-//! MIXED_LITERALS: 
+//! MIXED_LITERALS:
 #ifdef MIXED_LITERALS
 Tensor use() { return tensor({1, 2.5}); }
 #endif
