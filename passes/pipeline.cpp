@@ -14,13 +14,13 @@ namespace kiln::passes {
 namespace {
 
 constexpr std::array kPasses = {
+    PassInfo{"prune", "Drop ops whose results nobody reads", prune},
     PassInfo{"canonicalize", "Exact rewrite rules and identities of structural ops", canonicalize},
     PassInfo{"cse", "Merge ops that compute the same", cse},
     PassInfo{"fold", "Compute ops on constants", fold},
     PassInfo{"move-transposes", "Fold transposes into contractions and cancel them", move_transposes},
     PassInfo{"move-broadcasts", "Compute before broadcasting, not after", move_broadcasts},
     PassInfo{"simplify-algebra", "Cheaper elementwise ops, within the numerics", simplify_algebra},
-    PassInfo{"prune", "Drop ops whose results nobody reads", prune},
     PassInfo{"fuse", "Group ops into kernels", fuse},
 };
 
@@ -74,13 +74,15 @@ std::span<const PassInfo> all_passes() { return kPasses; }
 void run_pipeline(mlir::ModuleOp module, const PipelineOptions& options, runtime::CompileResult& result) {
   Runner run(module, options, result);
   run.stage(runtime::StageId::captured, "captured");
+  run("prune");
   run("canonicalize");
   run("cse");
   run("fold");
   run("move-transposes");
   run("move-broadcasts");
   run("simplify-algebra");
-  run("canonicalize");  // what the motion and the algebra uncovered
+  run("cse");  // from here on: what motion and algebra uncovered
+  run("canonicalize");
   run("fold");
   run("cse");
   run("prune");

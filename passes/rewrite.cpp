@@ -14,29 +14,47 @@
 
 namespace kiln::passes {
 
+namespace {
+
+/// Erases the definitions of values that nobody reads any more, and what only they read.
+void erase_dead(llvm::SmallVector<mlir::Value> values) {
+  while (!values.empty()) {
+    mlir::Operation* op = values.pop_back_val().getDefiningOp();
+    if (op == nullptr || !op->use_empty()) continue;
+    llvm::append_range(values, op->getOperands());
+    // The same value may be listed again: it must not be looked at once its op is gone.
+    const mlir::ResultRange results = op->getResults();
+    llvm::erase_if(values, [&](mlir::Value value) { return llvm::is_contained(results, value); });
+    op->erase();
+  }
+}
+
+}  // namespace
+
 void rewrite_ops(mlir::func::FuncOp function, Rewrite rewrite) {
   mlir::Block& block = function.getBody().front();
   std::size_t budget = 64 + 16 * block.getOperations().size();
   mlir::OpBuilder builder(function.getContext());
   mlir::Operation* op = &block.front();
   while (op != nullptr && budget > 0) {
-    mlir::Operation* next = op->getNextNode();
-    const bool dead = op->use_empty();
+    mlir::Operation* const previous = op->getPrevNode();
     mlir::Value replacement;
-    mlir::Operation* previous = op->getPrevNode();
-    if (op->getNumResults() == 1 && !dead) {
+    if (op->getNumResults() == 1 && !op->use_empty()) {
       builder.setInsertionPoint(op);
       replacement = rewrite(op, builder);
     }
-    if (replacement) {
-      KILN_ASSERT(replacement.getType() == op->getResult(0).getType(), "a rewrite of {} changed its type",
-                  std::string_view(op->getName().getStringRef()));
-      op->getResult(0).replaceAllUsesWith(replacement);
-      op->erase();
-      next = previous != nullptr ? previous->getNextNode() : &block.front();
-      --budget;
+    if (!replacement) {
+      op = op->getNextNode();
+      continue;
     }
-    op = next;
+    --budget;
+    KILN_ASSERT(replacement.getType() == op->getResult(0).getType(), "a rewrite of {} changed its type",
+                std::string_view(op->getName().getStringRef()));
+    const llvm::SmallVector<mlir::Value> operands(op->getOperands());
+    op->getResult(0).replaceAllUsesWith(replacement);
+    op->erase();
+    op = previous != nullptr ? previous->getNextNode() : &block.front();
+    erase_dead(operands);
   }
 }
 

@@ -13,8 +13,8 @@ namespace kiln::passes {
 /// Gives a value that replaces the op's result, or null to leave the op; new ops go before the op.
 using Rewrite = llvm::function_ref<mlir::Value(mlir::Operation* op, mlir::OpBuilder& builder)>;
 
-/// Walks the function once, in order, and visits what a rewrite made before it goes on. Every rewrite must make the graph simpler in some
-/// measure; the number of rewrites is bounded all the same.
+/// Walks the function once, in order, and visits what a rewrite made before it goes on; erases what a rewrite leaves without a reader.
+/// Every rewrite must make the graph simpler in some measure; the number of rewrites is bounded all the same.
 void rewrite_ops(mlir::func::FuncOp function, Rewrite rewrite);
 
 /// One number in every element: a constant of equal elements, seen through broadcast and reshape.
