@@ -130,7 +130,7 @@ TEST_CASE("text that is no program is an error with a line") {
 TEST_CASE("building an op infers its type, and throws what the vocabulary throws") {
   const auto context = make_context();
   mlir::OpBuilder builder(context.get());
-  const mlir::OwningOpRef<mlir::ModuleOp> module = mlir::ModuleOp::create(builder, builder.getUnknownLoc());
+  mlir::OwningOpRef<mlir::ModuleOp> module = mlir::ModuleOp::create(builder, builder.getUnknownLoc());
   builder.setInsertionPointToEnd(module->getBody());
   const mlir::Value a =
       create(builder, builder.getUnknownLoc(), "iota", {}, {{"axis", std::int64_t{0}}, {"dtype", DType::float32}, {"shape", Shape{2, 3}}});
