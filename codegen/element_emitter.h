@@ -87,6 +87,7 @@ class ElementEmitter {
   Value elementwise(int node, const Position& at, const Mask& mask);
 
   Value float_to_integer(Value v, DType to);
+  Value round_int64_to_odd(Value v);
   Value lanes_mask(const Mask& mask);
   Mask guarded(const Mask& mask, Value condition);
   void check_divisor(int node, Value divisor, const Mask& mask);
@@ -105,6 +106,8 @@ class ElementEmitter {
   Value constant(int node, const Position& at, const Mask& mask);
   Value random(int node, const Position& at, const Mask& mask);
   Value window_reduce(int node, const Position& at, const Mask& mask);
+  /// True where the window of result position o lies in the padding.
+  Value window_is_empty(int node, const Position& o);
   Value window_max_grad(int node, const Position& at, const Mask& mask);
   Value is_first_maximum(int node, const Ints& size, const Position& o, const Index& own_tap, Value here, const Mask& valid);
   using Emit = Value (ElementEmitter::*)(int node, const Position& at, const Mask& mask);

@@ -209,7 +209,8 @@ Value ElementEmitter::constant(int node, const Position& at, const Mask& mask) {
   llvm::SmallVector<llvm::APInt> elements;
   for (std::size_t i = 0; i < count; ++i) elements.push_back(element(i));
   auto data = mlir::DenseElementsAttr::get(mlir::RankedTensorType::get({static_cast<std::int64_t>(count)}, integer), elements);
-  mlir::Operation* function = b_.entry()->getParentOp();
+  mlir::Block* entry = b_.entry();
+  mlir::Operation* function = entry->getParentOp();
   const std::string name = fmt::format("constant_{}_{}", node, mlir::cast<LLVM::LLVMFuncOp>(function).getSymName().str());
   Value& pointer = pointers_[-1 - node];
   if (!pointer) {
@@ -217,7 +218,7 @@ Value ElementEmitter::constant(int node, const Position& at, const Mask& mask) {
     b_.mlir().setInsertionPointToStart(function->getParentOfType<mlir::ModuleOp>().getBody());
     LLVM::GlobalOp::create(b_.mlir(), b_.location(), LLVM::LLVMArrayType::get(integer, count), true, LLVM::Linkage::Internal, name, data,
                            64);
-    b_.mlir().setInsertionPointToStart(b_.entry());
+    b_.mlir().setInsertionPointToStart(entry);
     pointer = LLVM::AddressOfOp::create(b_.mlir(), b_.location(), b_.ptr(), name);
   }
   return read(pointer, node, at, mask, true);
@@ -237,6 +238,7 @@ Value ElementEmitter::convert(Value v, DType from, DType to) {
   if (is_integer(from) && is_integer(to)) return b_.integer_cast(v, result, is_signed);
   if (is_integer(from)) {
     const Type wide = to_half ? b_.mlir().getF64Type() : result;
+    if (to_half && from == DType::int64) v = round_int64_to_odd(v);
     Value x =
         is_signed ? b_.pure<arith::SIToFPOp>({v}, Builder::like(v, wide), v) : b_.pure<arith::UIToFPOp>({v}, Builder::like(v, wide), v);
     return to_half ? round_half(emit_round_to_odd(b_, x), to) : x;
@@ -247,6 +249,16 @@ Value ElementEmitter::convert(Value v, DType from, DType to) {
     return round_half(v, to);
   }
   return float_to_integer(v, to);
+}
+
+/// An int64 that converts to double exactly and rounds to a half as `v` would.
+Value ElementEmitter::round_int64_to_odd(Value v) {
+  using P = arith::CmpIPredicate;
+  Value limit = b_.integer(std::int64_t{1} << 52);
+  Value exact = b_.bit_and(b_.less(v, limit), b_.compare(P::sgt, v, b_.integer(-(std::int64_t{1} << 52))));
+  Value inexact = b_.compare(P::ne, b_.bit_and(v, b_.integer(0x7ff)), b_.integer(0));
+  Value odd = b_.bit_or(b_.bit_and(v, b_.integer(~std::int64_t{0x7ff})), b_.select(inexact, b_.integer(0x400), b_.integer(0)));
+  return b_.select(exact, v, odd);
 }
 
 Value ElementEmitter::float_to_integer(Value v, DType to) {

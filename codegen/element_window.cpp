@@ -80,6 +80,9 @@ Value ElementEmitter::window_reduce(int node, const Position& at, const Mask& ma
   const Position o = by_axes(node, at);
   Value none = identity(kind, n.dtype);
   Value initial = o.uniform() ? none : b_.splat(none);
+  // A sum over padding alone is +0, but the value that changes no sum is -0.
+  bool may_be_empty = false;
+  for (std::size_t axis = 0; axis < w.rank(); ++axis) may_be_empty |= kind == "add" && w.low[axis] + w.high[axis] >= w.size[axis];
   Value result = for_each_tap(b_, w.size, initial, [&](llvm::ArrayRef<Value> tap, Value carried) {
     Mask inside = mask;
     Value all;
@@ -91,7 +94,21 @@ Value ElementEmitter::window_reduce(int node, const Position& at, const Mask& ma
     Value next = combine(kind, n.dtype, carried, all ? b_.select(all, v, none) : v);
     return o.uniform() ? next : b_.splat(next);
   });
+  if (may_be_empty) result = b_.select(window_is_empty(node, o), b_.constant(b_.value_type(n.dtype), 0), result);
   return round_half(result, n.dtype);
+}
+
+Value ElementEmitter::window_is_empty(int node, const Position& o) {
+  const Window w(this->node(node).attrs);
+  const int x = this->node(node).operands[0];
+  Value empty = b_.boolean(false);
+  for (std::size_t axis = 0; axis < w.rank(); ++axis) {
+    const Index start = indexing_.add(indexing_.multiply(o.at[axis], w.stride[axis]), -w.low[axis]);
+    Value before = indexing_.below(start, b_.integer(1 - w.size[axis]));
+    Value after = indexing_.at_least(start, shapes_.length(x, static_cast<int>(axis)));
+    empty = b_.bit_or(empty, b_.bit_or(before, after));
+  }
+  return empty;
 }
 
 /// True where a comes before b as the maximum: larger, or the only NaN.
