@@ -86,15 +86,18 @@ bool Builder::is_constant_equal(Value v, std::int64_t value) {
   return is_constant(v, found) && found == value;
 }
 
-void Builder::hoist(llvm::ArrayRef<Value> operands) {
+void Builder::hoist(llvm::ArrayRef<Value> operands, bool out_of_branches) {
+  mlir::Region* region = builder_.getInsertionBlock()->getParent();
   while (true) {
-    mlir::Region* region = builder_.getInsertionBlock()->getParent();
     mlir::Operation* parent = region->getParentOp();
-    if (!mlir::isa<mlir::scf::ForOp>(parent)) return;
+    const bool loop = mlir::isa<mlir::scf::ForOp>(parent);
+    if (!loop && !(out_of_branches && mlir::isa<mlir::scf::IfOp>(parent))) return;
     for (Value v : operands) {
       if (v.getParentRegion() == region) return;
     }
-    builder_.setInsertionPoint(parent);
+    // Out of a branch alone would compute what may not be needed; out of a loop around it pays.
+    if (loop) builder_.setInsertionPoint(parent);
+    region = parent->getParentRegion();
   }
 }
 
@@ -220,7 +223,7 @@ Value Builder::offset(Value pointer, Type element, Value count) {
 
 Value Builder::load_scalar(Value pointer, Type type, bool invariant) {
   mlir::OpBuilder::InsertionGuard guard(builder_);
-  if (invariant) hoist({pointer});
+  if (invariant) hoist({pointer}, false);
   const unsigned bytes = mlir::isa<LLVM::LLVMPointerType>(type) ? 8 : type.getIntOrFloatBitWidth() / 8;
   return LLVM::LoadOp::create(builder_, location(), type, pointer, bytes, false, false, invariant);
 }
@@ -232,13 +235,13 @@ void Builder::store_scalar(Value value, Value pointer) {
 
 Value Builder::load(Value pointer, mlir::VectorType type, Value mask, bool invariant) {
   mlir::OpBuilder::InsertionGuard guard(builder_);
-  if (invariant) mask ? hoist({pointer, mask}) : hoist({pointer});
+  if (invariant) mask ? hoist({pointer, mask}, false) : hoist({pointer}, false);
   return hooks_.load(*this, pointer, type, mask, invariant);
 }
 
 Value Builder::gather(Value pointer, Value offsets, mlir::VectorType type, Value mask, bool invariant) {
   mlir::OpBuilder::InsertionGuard guard(builder_);
-  if (invariant) mask ? hoist({pointer, offsets, mask}) : hoist({pointer, offsets});
+  if (invariant) mask ? hoist({pointer, offsets, mask}, false) : hoist({pointer, offsets}, false);
   return hooks_.gather(*this, pointer, offsets, type, mask);
 }
 
@@ -284,6 +287,12 @@ void Builder::branch(Value condition, const std::function<void()>& then) {
   mlir::OpBuilder::InsertionGuard guard(builder_);
   builder_.setInsertionPointToStart(&op.getThenRegion().front());
   then();
+}
+
+Value Builder::address_of(Value pointer) { return pure<LLVM::PtrToIntOp>({pointer}, i64(), pointer); }
+
+Value Builder::pointer_to(Value address) {
+  return pure<LLVM::IntToPtrOp>({address}, LLVM::LLVMPointerType::get(builder_.getContext()), address);
 }
 
 void Builder::call(Value callee, mlir::ValueRange operands) {

@@ -65,7 +65,7 @@ class Builder {
   template <class Op, class... Args>
   Value pure(llvm::ArrayRef<Value> operands, Args&&... args) {
     mlir::OpBuilder::InsertionGuard guard(builder_);
-    hoist(operands);
+    hoist(operands, true);
     return unique_constant(builder_.createOrFold<Op>(location(), std::forward<Args>(args)...));
   }
   template <class Op>
@@ -128,6 +128,9 @@ class Builder {
   void loop(Value begin, Value end, Value step, const std::function<void(Value induction)>& body);
   Values branch(Value condition, mlir::TypeRange types, const std::function<Values()>& then, const std::function<Values()>& otherwise);
   void branch(Value condition, const std::function<void()>& then);
+  /// A pointer as an i64, and back.
+  Value address_of(Value pointer);
+  Value pointer_to(Value address);
   /// Calls the function whose address is `callee`.
   void call(Value callee, mlir::ValueRange operands);
 
@@ -138,7 +141,8 @@ class Builder {
   bool available(Value v);
 
  private:
-  void hoist(llvm::ArrayRef<Value> operands);
+  /// Moves the insertion point before the outermost loop that computes none of the operands.
+  void hoist(llvm::ArrayRef<Value> operands, bool out_of_branches);
   void match(Value& a, Value& b);
   /// One constant of each value a function, in its entry block: equal constants are one Value.
   Value unique_constant(Value v);

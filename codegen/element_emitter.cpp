@@ -20,6 +20,13 @@ BodyShapes::BodyShapes(Builder& b, const KernelSpec& spec, Value dims) : b_(b), 
     if (dims_[i]) continue;
     dims_[i] = b.load_scalar(b.offset(dims, b.i64(), b.integer(static_cast<std::int64_t>(i))), b.i64(), true);
   }
+  compute_strides();  // here, where every use is dominated
+}
+
+void BodyShapes::compute_strides() {
+  for (std::size_t n = 0; n < spec_.body.size(); ++n) {
+    for (int axis = -1; axis < rank(static_cast<int>(n)); ++axis) stride(static_cast<int>(n), axis);
+  }
 }
 
 Value BodyShapes::length(int node, int axis) const {
@@ -53,11 +60,14 @@ bool BodyShapes::is_single(int node) const {
 }
 
 ElementEmitter::ElementEmitter(Builder& b, const KernelSpec& spec, Value args, Value dims, Value context)
-    : b_(b), spec_(spec), args_(args), context_(context), shapes_(b, spec, dims), indexing_(b), uses_(spec.body.size()) {
+    : b_(b), spec_(spec), context_(context), shapes_(b, spec, dims), indexing_(b), uses_(spec.body.size()) {
   for (const BodyNode& n : spec.body) {
     for (std::int32_t o : n.operands) ++uses_[static_cast<std::size_t>(o)];
   }
   for (std::int32_t o : spec.outputs) ++uses_[static_cast<std::size_t>(o)];
+  for (int i = 0; i < spec.num_inputs + static_cast<int>(spec.outputs.size()); ++i) {
+    pointers_[i] = b_.load_scalar(b_.offset(args, b_.ptr(), b_.integer(i)), b_.ptr(), true);
+  }
   b_.set_contraction(spec.numerics != Numerics::strict && b_.hooks().has_fma());
 }
 
@@ -68,11 +78,7 @@ void ElementEmitter::set_source(int node, Source source) {
     sources_.erase(node);
 }
 
-Value ElementEmitter::input_pointer(int node) {
-  Value& p = pointers_[node];
-  if (!p || !b_.available(p)) p = b_.load_scalar(b_.offset(args_, b_.ptr(), b_.integer(node)), b_.ptr(), true);
-  return p;
-}
+Value ElementEmitter::input_pointer(int node) { return pointers_[node]; }
 
 Value ElementEmitter::output_pointer(int output) { return input_pointer(spec_.num_inputs + output); }
 

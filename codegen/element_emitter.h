@@ -31,6 +31,7 @@ class BodyShapes {
   bool is_single(int node) const;
 
  private:
+  void compute_strides();
   Builder& b_;
   const runtime::KernelSpec& spec_;
   std::vector<Value> dims_;
@@ -115,7 +116,7 @@ class ElementEmitter {
 
   Builder& b_;
   const runtime::KernelSpec& spec_;
-  Value args_, context_;
+  Value context_;
   BodyShapes shapes_;
   Indexing indexing_;
   std::map<Key, Value> memo_;

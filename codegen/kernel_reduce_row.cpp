@@ -20,13 +20,17 @@ class BlockReducer {
   /// Element i (lanes from i on) under a mask.
   using Element = std::function<Value(const Index& i, const Mask& mask)>;
 
-  BlockReducer(ReductionEmitter& e, int lanes, bool cheap)
-      : e_(e), b_(e.function().b), lanes_(std::min(lanes, kLanesRow)), vectors_(kLanesRow / lanes_), cheap_(cheap) {
-    cells_ = b_.stack(e.cell(), kLanesRow);
+  /// `limit`: the longest block there will be, if known to be short; lanes that it leaves absent are left out.
+  BlockReducer(ReductionEmitter& e, int lanes, bool cheap, std::int64_t limit = kReduceBlock)
+      : e_(e), b_(e.function().b), lanes_(std::min(lanes, kLanesRow)), vectors_(kLanesRow / lanes_), cheap_(cheap && limit >= kLanesRow) {
+    while (lanes_ > 1 && lanes_ / 2 >= limit) lanes_ /= 2;
+    while (vectors_ > 1 && std::int64_t{vectors_ / 2} * lanes_ >= limit) vectors_ /= 2;
+    if (vectors_ > 1) cells_ = b_.stack(e.cell(), kLanesRow);
   }
 
   /// Elements [begin, end), one block: at most kReduceBlock of them, at least one.
   Value block(Value begin, Value end, const Element& element) {
+    if (vectors_ == 1) return one_vector(begin, end, element);
     for (int v = 0; v < vectors_; ++v) e_.store_cells(b_.splat(e_.skip(), lanes_), cells_, b_.integer(v * lanes_));
     Value at = cheap_ ? whole_rounds(begin, end, element) : begin;
     single_vectors(at, end, element);
@@ -39,6 +43,15 @@ class BlockReducer {
   }
 
  private:
+  /// A block that fits into one vector.
+  Value one_vector(Value begin, Value end, const Element& element) {
+    if (lanes_ == 1) return vector(element, begin, {});
+    Mask mask{b_.first_lanes(b_.sub(end, begin), lanes_), {}, {}};
+    if (Builder::is_constant_equal(b_.sub(end, begin), lanes_)) mask = {};
+    Value v = vector(element, begin, mask);
+    return e_.tree(mask.lanes ? b_.select(mask.lanes, v, e_.skip()) : v);
+  }
+
   /// As many times all 64 lanes as fit, in registers. Returns where it stopped.
   Value whole_rounds(Value begin, Value end, const Element& element) {
     Value length = b_.sub(end, begin);
@@ -83,26 +96,25 @@ class BlockReducer {
 
 bool is_cheap(const KernelModule& m) { return m.body_cost() <= kCheapBody; }
 
-/// Adds void reduce_cells(args: cells, -, -, n, out): reduces n >= 1 accumulators in memory, at most a block, into cells[out] of the memory
-/// `args[1]`.
+/// Adds reduce_cells(..., n, cells, out): reduces n >= 1 accumulators in memory, at most a block, into one.
 void add_cell_reducer(KernelModule& m, const Reduction& r) {
-  m.add_function("reduce_cells", 2, false, [&](Function& f) {
+  m.add_function("reduce_cells", 3, false, [&](Function& f) {
     ReductionEmitter e(f, r);
     BlockReducer blocks(e, m.vector_lanes(), true);
-    Value cells = f.args;
+    Value cells = f.b.pointer_to(f.extra[1]);
     Value result = blocks.block(f.b.integer(0), f.extra[0], [&](const Index& i, const Mask& mask) {
       Value address = f.b.offset(cells, e.cell(), i.base);
       return e.from_cell(f.b.hooks().load(f.b, address, mlir::VectorType::get({f.b.lanes()}, e.cell()), mask.lanes, false));
     });
-    e.store_cells(result, f.dims, f.extra[1]);
+    e.store_cells(result, f.b.pointer_to(f.extra[2]), f.b.integer(0));
   });
 }
 
-void reduce_cells(Function& f, Value cells, Value n, Value out, Value out_index) {
+void reduce_cells(Function& f, ReductionEmitter& e, Value cells, Value n, Value out, Value out_index) {
   Builder& b = f.b;
   Value callee =
       mlir::LLVM::AddressOfOp::create(b.mlir(), b.location(), mlir::LLVM::LLVMPointerType::get(b.mlir().getContext()), "reduce_cells");
-  b.call(callee, {cells, out, f.context, n, out_index});
+  b.call(callee, {f.args, f.dims, f.context, n, b.address_of(cells), b.address_of(b.offset(out, e.cell(), out_index))});
 }
 
 Value blocks_of(Builder& b, Value n) {
@@ -117,10 +129,10 @@ class Levels {
 
   Value second() const { return second_; }
   /// `count` results (at least one) lie in second(): reduces them to result number n of the third level.
-  void close(Value count, Value n) { reduce_cells(f_, second_, count, third_, n); }
+  void close(Value count, Value n) { reduce_cells(f_, e_, second_, count, third_, n); }
   /// The result of n closed groups.
   Value result(Value n) {
-    reduce_cells(f_, third_, n, third_, b_.integer(0));
+    reduce_cells(f_, e_, third_, n, third_, b_.integer(0));
     return e_.load_cells(third_, b_.integer(0), 1);
   }
 
@@ -167,13 +179,10 @@ Value reduce_row(KernelModule& m, ReductionEmitter& e, BlockReducer& blocks, con
   return total;
 }
 
-/// Lanes for a row of known length: no more than it needs.
-int row_lanes(KernelModule& m, ReductionEmitter& e) {
-  std::int64_t known = 0;
-  int lanes = m.vector_lanes();
-  if (!Builder::is_constant(e.length(), known)) return lanes;
-  while (lanes > 2 && lanes / 2 >= known) lanes /= 2;
-  return lanes;
+/// The length of a block, as far as it is known.
+std::int64_t block_limit(ReductionEmitter& e) {
+  std::int64_t known = kReduceBlock;
+  return Builder::is_constant(e.length(), known) ? std::max<std::int64_t>(known, 1) : kReduceBlock;
 }
 
 }  // namespace
@@ -182,7 +191,7 @@ void emit_row_reduction(KernelModule& m, const Reduction& r) {
   add_cell_reducer(m, r);
   m.add_function("range", 2, false, [&](Function& f) {
     ReductionEmitter e(f, r);
-    BlockReducer blocks(e, row_lanes(m, e), is_cheap(m));
+    BlockReducer blocks(e, m.vector_lanes(), is_cheap(m), block_limit(e));
     f.b.loop(f.extra[0], f.extra[1], f.b.integer(1), [&](Value row) {
       const llvm::SmallVector<Index, 4> kept = e.kept_at(row);
       Value result = reduce_row(m, e, blocks, [&](const Index& i, const Mask& mask) { return e.element(kept, i, mask); });
@@ -204,9 +213,9 @@ void emit_full_reduction(KernelModule& m, const Reduction& r) {
   m.add_function("range", 2, false, [&](Function& f) {
     Builder& b = f.b;
     ReductionEmitter e(f, r);
-    BlockReducer blocks(e, row_lanes(m, e), is_cheap(m));
+    BlockReducer blocks(e, m.vector_lanes(), is_cheap(m), block_limit(e));
     Value cells = b.load_scalar(b.offset(f.args, b.ptr(), b.integer(arguments)), b.ptr(), true);
-    Value group = b.load_scalar(b.offset(f.args, b.i64(), b.integer(arguments + 1)), b.i64(), true);
+    Value group = b.load_scalar(b.offset(f.args, b.i64(), b.integer(arguments + 1)), b.i64(), false);
     b.loop(f.extra[0], f.extra[1], b.integer(1), [&](Value i) {
       Value begin = b.mul(b.add(group, i), b.integer(kReduceBlock));
       Value end = b.min_signed(b.add(begin, b.integer(kReduceBlock)), e.length());
