@@ -176,13 +176,15 @@ TEST_CASE("random numbers") {
     const char* kind;
     DType dtype;
   };
-  for (const Case c : {Case{"bits", DType::int32}, Case{"uniform", DType::float32}, Case{"uniform", DType::float64}, Case{"uniform", DType::float16},
-                       Case{"normal", DType::float32}, Case{"normal", DType::bfloat16}, Case{"normal", DType::float64}}) {
+  for (const Case c :
+       {Case{"bits", DType::int32}, Case{"uniform", DType::float32}, Case{"uniform", DType::float64}, Case{"uniform", DType::float16},
+        Case{"normal", DType::float32}, Case{"normal", DType::bfloat16}, Case{"normal", DType::float64}}) {
     for (const Sizes& shape : {Sizes{1037}, Sizes{13, 21}, Sizes{}}) {
       CAPTURE(c.kind, name(c.dtype), shape.size());
       SpecBuilder s;
       const int key = s.input(DType::int64, {2});
-      s.output(s.op("random", {key}, {{"kind", std::string(c.kind)}, {"shape", Shape(shape)}, {"dtype", c.dtype}, {"stream", std::int64_t{3}}}));
+      s.output(
+          s.op("random", {key}, {{"kind", std::string(c.kind)}, {"shape", Shape(shape)}, {"dtype", c.dtype}, {"stream", std::int64_t{3}}}));
       check_against_eager(s);
     }
   }
@@ -229,8 +231,8 @@ TEST_CASE("scatter_add") {
       const int x = s.input(t, shape), indices = s.input(DType::int32, {3, 5}), u = s.input(t, updates);
       const int root = s.op("scatter_add", {x, indices, s.op("neg", {u})}, {{"axis", std::int64_t{axis}}});
       s.root(root).output(root);
-      check_against_eager(s, 9, false,
-                          [&](std::vector<Bytes>& inputs) { clamp_indices(inputs[1], DType::int32, shape[static_cast<std::size_t>(axis)]); });
+      check_against_eager(
+          s, 9, false, [&](std::vector<Bytes>& inputs) { clamp_indices(inputs[1], DType::int32, shape[static_cast<std::size_t>(axis)]); });
     }
   }
 }
