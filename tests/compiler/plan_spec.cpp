@@ -128,6 +128,26 @@ TEST_CASE("outputs that are an argument, a constant, or one another need no laun
   CHECK(plan.outputs[4].source == PlanOutput::Source::constant);
 }
 
+TEST_CASE("launches name the user's lines, and errors the captured node") {
+  const graph::Captured captured = trace({{30, 40}, {40, 50}}, [](auto& a) {
+    Value product, result;
+    {
+      const LocationScope line({"step.cpp", 41});
+      product = ops::matmul(a[0], a[1]);
+    }
+    const LocationScope line({"step.cpp", 42});
+    result = tanh(product);
+    return std::vector<Value>{result};
+  });
+  const FusedGraph fused = fuse(*captured.graph);
+  const runtime::Plan plan = build_plan(fused, Numerics::strict, captured.graph.get());
+  const std::string text = kernels_text(fused, plan, captured.graph.get());
+  INFO(text);
+  CHECK(text.find("// step.cpp:42, step.cpp:41") != std::string::npos);
+  REQUIRE(plan.op_nodes.size() == 2);
+  for (const auto& [op, node] : plan.op_nodes) CHECK(captured.graph->node(node).op->name == op);
+}
+
 TEST_CASE("held-back launches: an order is found, or the request refused") {
   LaunchOrder order(4);
   order.add(0, 1);
