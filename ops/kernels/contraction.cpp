@@ -15,9 +15,11 @@
 namespace kiln::ops {
 namespace {
 
-constexpr std::int64_t kDepthBlock = 384;        ///< depth of a packed block of the right operand
+constexpr std::int64_t kDepthBlock = 512;        ///< depth of a packed block of the right operand
 constexpr std::int64_t kRightBytes = 640 << 10;  ///< size of such a block: part of the second-level cache
 constexpr std::int64_t kUnpackedRows = 192;      ///< fewer rows do not pay for packing the right operand
+constexpr std::int64_t kLeftBytes = 96 << 10;    ///< left rows packed together; the widest panel may need more
+constexpr std::int64_t kLeftRows = 512;          ///< most rows packed together
 constexpr std::int64_t kGroupElements = 4096;    ///< results kept in the first-level cache for the epilogue
 constexpr std::int64_t kTaskFlops = 1 << 20;     ///< less work than this is not worth a thread
 
@@ -110,16 +112,17 @@ class PhaseRunner {
     bool first, last;
   };
   struct Left {
-    const std::byte* data;
-    std::int64_t row, depth;
+    const std::byte* data = nullptr;
+    std::int64_t row = 0, depth = 0;
   };
   void choose_tile();
   std::int64_t right_panel_cols(std::int64_t cols) const;
   void pack_right(const Block& block, std::byte* to) const;
   void run_rows(const Block& block, const std::byte* right) const;
-  void run_panel(const Block& block, std::int64_t row, std::int64_t rows, const std::byte* right, std::byte* out,
+  void run_panel(const Block& block, std::int64_t rows, const Left& left, const std::byte* right, std::byte* out,
                  std::int64_t out_row) const;
-  Left left_panel(const Block& block, std::int64_t row, std::int64_t rows) const;
+  Left pack_left(const Block& block, std::int64_t row, std::int64_t rows) const;
+  Left direct_left(const Block& block, std::int64_t row) const;
   void finish(const Block& block, std::int64_t row0, std::int64_t row1, const std::byte* finished, std::int64_t finished_row) const;
   template <class T>
   T* element(T* base, std::int64_t offset) const {
@@ -257,7 +260,11 @@ void PhaseRunner::run_rows(const Block& block, const std::byte* right) const {
     fill_lhs_runs(phase_, true, block.row0, rows, scratch.rows);
     fill_lhs_runs(phase_, false, block.depth, block.depths, scratch.depth);
   }
-  std::int64_t row = block.row0;
+  auto tile_height = [&](std::int64_t i) { return small + (i < taller ? 1 : 0); };
+  std::int64_t strip_limit =
+      std::clamp<std::int64_t>(kLeftBytes / (std::max<std::int64_t>(block.depths, 1) * elements_.compute_bytes), tile, kLeftRows);
+  Left left;
+  std::int64_t row = block.row0, strip = row, strip_end = row;
   for (std::int64_t i = 0; i < tiles;) {
     std::int64_t group = row;
     std::byte* to = out;
@@ -269,8 +276,17 @@ void PhaseRunner::run_rows(const Block& block, const std::byte* right) const {
     }
     std::byte* first = to;
     for (; i < tiles && row - group < group_rows; ++i) {
-      std::int64_t count = small + (i < taller ? 1 : 0);
-      run_panel(block, row, count, right, to, to_row);
+      std::int64_t count = tile_height(i);
+      if (left_direct_) {
+        left = direct_left(block, row);
+      } else if (row == strip_end) {
+        strip = row;
+        for (std::int64_t j = i; j < tiles && strip_end + tile_height(j) - strip <= strip_limit; ++j) strip_end += tile_height(j);
+        left = pack_left(block, strip, strip_end - strip);
+      }
+      Left panel = left;
+      panel.data += (left_direct_ ? 0 : (row - strip) * left.row) * elements_.compute_bytes;
+      run_panel(block, count, panel, right, to, to_row);
       to += count * to_row * elements_.compute_bytes;
       row += count;
     }
@@ -278,10 +294,15 @@ void PhaseRunner::run_rows(const Block& block, const std::byte* right) const {
   }
 }
 
-PhaseRunner::Left PhaseRunner::left_panel(const Block& block, std::int64_t row, std::int64_t rows) const {
+PhaseRunner::Left PhaseRunner::direct_left(const Block& block, std::int64_t row) const {
   const std::byte* lhs = element(lhs_, batch_offset(phase_, Operand::lhs, block.batch));
-  if (left_direct_) return {element(lhs, row * *lhs_row_ + block.depth * *lhs_depth_), *lhs_row_, *lhs_depth_};
-  std::byte* panel = scratch.left.get(kMaxTileRows * std::max<std::int64_t>(block.depths, 1) * elements_.compute_bytes);
+  return {element(lhs, row * *lhs_row_ + block.depth * *lhs_depth_), *lhs_row_, *lhs_depth_};
+}
+
+/// Rows [row, row + rows) of the block: [row][depth] if depth runs are copied, else [depth][row].
+PhaseRunner::Left PhaseRunner::pack_left(const Block& block, std::int64_t row, std::int64_t rows) const {
+  const std::byte* lhs = element(lhs_, batch_offset(phase_, Operand::lhs, block.batch));
+  std::byte* panel = scratch.left.get(rows * std::max<std::int64_t>(block.depths, 1) * elements_.compute_bytes);
   cut_runs(scratch.rows, row - block.row0, rows, scratch.panel_rows);
   PackJob job{.widening = elements_.widening, .from = lhs, .to = panel};
   job.windows = {phase_.windows.data(), static_cast<std::size_t>(phase_.num_windows)};
@@ -301,9 +322,8 @@ PhaseRunner::Left PhaseRunner::left_panel(const Block& block, std::int64_t row, 
 }
 
 /// One panel of rows against all columns of the block.
-void PhaseRunner::run_panel(const Block& block, std::int64_t row, std::int64_t rows, const std::byte* right, std::byte* out,
+void PhaseRunner::run_panel(const Block& block, std::int64_t rows, const Left& left, const std::byte* right, std::byte* out,
                             std::int64_t out_row) const {
-  Left left = left_panel(block, row, rows);
   std::int64_t width = block.width;
   std::int64_t right_depth = width;
   std::int64_t right_step = width * block.depths * elements_.compute_bytes;

@@ -42,6 +42,16 @@ float widen(T x) {
 float16 narrow(float x, float16) { return to_float16(x); }
 bfloat16 narrow(float x, bfloat16) { return to_bfloat16(x); }
 
+template <class T>
+T add_wrapping(T a, T b) {
+  if constexpr (std::is_floating_point_v<T> || std::same_as<T, bool>) {
+    return static_cast<T>(a + b);
+  } else {
+    using U = std::make_unsigned_t<T>;
+    return static_cast<T>(static_cast<U>(a) + static_cast<U>(b));
+  }
+}
+
 /// Adds the updates of columns [begin, end) of one outer slab, index by index.
 template <class T>
 void add_columns(const Indexing& s, const T* updates, T* slab, std::int64_t begin, std::int64_t end) {
@@ -60,13 +70,9 @@ void add_columns(const Indexing& s, const T* updates, T* slab, std::int64_t begi
       for (std::int64_t c = 0; c < width; ++c) slab[r * s.inner + begin + c] = narrow(wide[static_cast<std::size_t>(r * width + c)], T{});
     }
   } else {
-    using Wrapping =
-        typename std::conditional_t<std::is_integral_v<T> && !std::same_as<T, bool>,
-                                    std::make_unsigned<std::conditional_t<std::same_as<T, bool> || !std::is_integral_v<T>, int, T>>,
-                                    std::type_identity<T>>::type;
     for (std::int64_t index : s.indices) {
       T* to = slab + index * s.inner;
-      for (std::int64_t c = begin; c < end; ++c) to[c] = static_cast<T>(static_cast<Wrapping>(to[c]) + static_cast<Wrapping>(updates[c]));
+      for (std::int64_t c = begin; c < end; ++c) to[c] = add_wrapping(to[c], updates[c]);
       updates += s.inner;
     }
   }

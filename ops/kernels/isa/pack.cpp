@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/half.h"
+#include "ops/kernels/isa/vectors.h"
 
 namespace kiln::ops::KILN_ISA {
 namespace {
@@ -65,19 +66,26 @@ Reach reach_of(std::span<const Run> runs, std::size_t windows) {
   return reach;
 }
 
+/// Whole vectors, then part of one.
+template <class T>
+[[gnu::always_inline]] inline void copy_whole(const T* from, T* to, std::int64_t length) {
+  constexpr std::int64_t width = kLanes<T>;
+  std::int64_t i = 0;
+  for (; i + width <= length; i += width) store<T>(to + i, load<T>(from + i));
+  if (i == length) return;
+  LaneMask<T> mask(length - i);
+  store_partial<T>(to + i, load_partial<T>(from + i, mask), mask);
+}
+
 template <class P>
 [[gnu::always_inline]] inline void copy_run(const typename P::Stored* from, std::int64_t stride, typename P::Computed* to,
                                             std::int64_t to_stride, std::int64_t length) {
-  if (stride == 1 && to_stride == 1) {
-    if constexpr (sizeof(typename P::Stored) == sizeof(typename P::Computed)) {
-      if (length == 8) {
-        std::memcpy(to, from, 8 * sizeof(*to));
-        return;
-      }
-    }
-    for (std::int64_t i = 0; i < length; ++i) to[i] = P::widen(from[i]);
-  } else {
+  if (stride != 1 || to_stride != 1) {
     for (std::int64_t i = 0; i < length; ++i) to[i * to_stride] = P::widen(from[i * stride]);
+  } else if constexpr (sizeof(typename P::Stored) == sizeof(typename P::Computed)) {
+    copy_whole(from, to, length);
+  } else {
+    for (std::int64_t i = 0; i < length; ++i) to[i] = P::widen(from[i]);
   }
 }
 
@@ -97,8 +105,13 @@ void copy_checked(const PackJob& job, const std::int64_t* position, const typena
       if (first < 0 || first >= extent) end = 0;
       continue;
     }
-    while (begin < end && first + begin * run.step < 0) ++begin;
-    while (end > begin && first + (end - 1) * run.step >= extent) --end;
+    if (run.step == 1) {
+      begin = first < 0 ? -first : 0;
+      end = extent - first < end ? extent - first : end;
+    } else {
+      while (begin < end && first + begin * run.step < 0) ++begin;
+      while (end > begin && first + (end - 1) * run.step >= extent) --end;
+    }
   }
   if (end <= begin) {
     clear_run(to, job.to_inner, run.length);
