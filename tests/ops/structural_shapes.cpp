@@ -1,4 +1,6 @@
 // Shape rules of the structural ops: symbolic lengths, and the exact text of what they throw.
+#include <kiln/error.h>
+
 #include "ops/composite.h"
 #include "ops/structural.h"
 #include "tests/catch.h"
@@ -98,6 +100,7 @@ TEST_CASE("a constant must bring all its bytes") {
   Literal literal = ops::scalar_literal(f32, 1);
   CHECK(infer("constant", {}, {{"value", literal}}).shape == Shape{});
   literal.type.shape = Shape{1000};
+  literal.splat = false;
   CHECK_THROWS_AS(infer("constant", {}, {{"value", literal}}), ValueError);
   literal.splat = true;
   CHECK(infer("constant", {}, {{"value", literal}}).shape == Shape{1000});
