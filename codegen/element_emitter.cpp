@@ -13,12 +13,17 @@ namespace LLVM = mlir::LLVM;
 using runtime::BodyNode;
 using runtime::KernelSpec;
 
-BodyShapes::BodyShapes(Builder& b, const KernelSpec& spec, Value dims) : b_(b), spec_(spec) {
+KernelArguments KernelArguments::in_memory(Builder& b, Value args, Value dims, Value context) {
+  return {[&b, args](int i) { return b.load_scalar(b.offset(args, b.ptr(), b.integer(i)), b.ptr(), true); },
+          [&b, dims](int i) { return b.load_scalar(b.offset(dims, b.i64(), b.integer(i)), b.i64(), true); }, context};
+}
+
+BodyShapes::BodyShapes(Builder& b, const KernelSpec& spec, const KernelArguments& arguments) : b_(b), spec_(spec) {
   for (std::int32_t i = 0; i < spec.num_dims; ++i) dims_.push_back({});
   for (const auto& [index, value] : spec.constant_dims) dims_[static_cast<std::size_t>(index)] = b.integer(value);
   for (std::size_t i = 0; i < dims_.size(); ++i) {
     if (dims_[i]) continue;
-    dims_[i] = b.load_scalar(b.offset(dims, b.i64(), b.integer(static_cast<std::int64_t>(i))), b.i64(), true);
+    dims_[i] = arguments.dim(static_cast<int>(i));
   }
   compute_strides();  // here, where every use is dominated
 }
@@ -59,14 +64,14 @@ bool BodyShapes::is_single(int node) const {
   return true;
 }
 
-ElementEmitter::ElementEmitter(Builder& b, const KernelSpec& spec, Value args, Value dims, Value context)
-    : b_(b), spec_(spec), context_(context), shapes_(b, spec, dims), indexing_(b), uses_(spec.body.size()) {
+ElementEmitter::ElementEmitter(Builder& b, const KernelSpec& spec, const KernelArguments& arguments)
+    : b_(b), spec_(spec), context_(arguments.context), shapes_(b, spec, arguments), indexing_(b), uses_(spec.body.size()) {
   for (const BodyNode& n : spec.body) {
     for (std::int32_t o : n.operands) ++uses_[static_cast<std::size_t>(o)];
   }
   for (std::int32_t o : spec.outputs) ++uses_[static_cast<std::size_t>(o)];
   for (int i = 0; i < spec.num_inputs + static_cast<int>(spec.outputs.size()); ++i) {
-    pointers_[i] = b_.load_scalar(b_.offset(args, b_.ptr(), b_.integer(i)), b_.ptr(), true);
+    pointers_[i] = arguments.pointer(i);
   }
   b_.set_contraction(spec.numerics != Numerics::strict && b_.hooks().has_fma());
 }
@@ -291,9 +296,7 @@ void ElementEmitter::report(int node, Value bad, Value payload, int error, const
       Value first = b_.pure<mlir::vector::ReductionOp>({lane}, mlir::vector::CombiningKind::MINSI, lane);
       reported = mlir::vector::ExtractOp::create(b_.mlir(), b_.location(), payload, mlir::OpFoldResult(first));
     }
-    Value calls = b_.load_scalar(context_, b_.ptr(), true);
-    Value callee = b_.load_scalar(b_.offset(calls, b_.ptr(), b_.integer(1)), b_.ptr(), true);
-    b_.call(callee, {context_, b_.integer(b_.i32(), error), b_.integer(b_.i32(), this->node(node).ordinal), reported});
+    b_.hooks().report(b_, context_, b_.integer(b_.i32(), error), b_.integer(b_.i32(), this->node(node).ordinal), reported);
   });
 }
 

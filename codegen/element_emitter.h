@@ -11,10 +11,20 @@
 
 namespace kiln::codegen {
 
-/// Reads the lengths and pointers of a kernel at the start of a function, and gives the strides of its nodes.
+/// How a function gets at its kernel's arguments. Each is asked for at most once, at the start of the function.
+struct KernelArguments {
+  std::function<Value(int i)> pointer;  ///< memory of input i, or of output i - num_inputs
+  std::function<Value(int i)> dim;      ///< entry i of the kernel's table of lengths, an i64
+  Value context;                        ///< a pointer to its KernelContext
+
+  /// The CPU's: void** args, const int64_t* dims.
+  static KernelArguments in_memory(Builder& b, Value args, Value dims, Value context);
+};
+
+/// Reads the lengths of a kernel at the start of a function, and gives the strides of its nodes.
 class BodyShapes {
  public:
-  BodyShapes(Builder& b, const runtime::KernelSpec& spec, Value dims);
+  BodyShapes(Builder& b, const runtime::KernelSpec& spec, const KernelArguments& arguments);
 
   /// Length `index` of the kernel's table.
   Value dim(std::int32_t index) const { return dims_[static_cast<std::size_t>(index)]; }
@@ -41,8 +51,7 @@ class BodyShapes {
 /// Emits values of a body. One emitter serves one function.
 class ElementEmitter {
  public:
-  /// args: the kernel's void** argument; context: its KernelContext*.
-  ElementEmitter(Builder& b, const runtime::KernelSpec& spec, Value args, Value dims, Value context);
+  ElementEmitter(Builder& b, const runtime::KernelSpec& spec, const KernelArguments& arguments);
 
   /// The node's value: a scalar where it is the same in all lanes, else a vector.
   Value value(int node, const Position& at, const Mask& mask);

@@ -33,7 +33,7 @@ void KernelModule::add_function(const char* name, int extra, bool exported, cons
   auto end = LLVM::ReturnOp::create(builder_, b.location(), mlir::ValueRange{});
   builder_.setInsertionPoint(end);
   const Values extras(entry->args_begin() + 3, entry->args_end());
-  ElementEmitter e(b, spec_, entry->getArgument(0), entry->getArgument(1), entry->getArgument(2));
+  ElementEmitter e(b, spec_, KernelArguments::in_memory(b, entry->getArgument(0), entry->getArgument(1), entry->getArgument(2)));
   Function f{b, e, entry->getArgument(0), entry->getArgument(1), entry->getArgument(2), extras};
   body(f);
 }

@@ -32,6 +32,7 @@
 #include <mlir/Dialect/Vector/IR/VectorOps.h>
 #include <mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h>
 #include <mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h>
+#include <mlir/Target/LLVMIR/Dialect/NVVM/NVVMToLLVMIRTranslation.h>
 #include <mlir/Target/LLVMIR/Export.h>
 #include <mlir/Transforms/DialectConversion.h>
 
@@ -69,6 +70,7 @@ CompileWorker::CompileWorker() {
                   mlir::ub::UBDialect, mlir::LLVM::LLVMDialect, mlir::NVVM::NVVMDialect>();
   mlir::registerBuiltinDialectTranslation(registry);
   mlir::registerLLVMDialectTranslation(registry);
+  mlir::registerNVVMDialectTranslation(registry);
   context_ = std::make_unique<mlir::MLIRContext>(registry, mlir::MLIRContext::Threading::DISABLED);
   context_->loadAllAvailableDialects();
 }
@@ -117,8 +119,6 @@ void convert_to_llvm_dialect(mlir::ModuleOp module) {
   }
 }
 
-namespace {
-
 void optimize(llvm::Module& module, llvm::TargetMachine& machine) {
   llvm::PassBuilder builder(&machine);
   llvm::LoopAnalysisManager loops;
@@ -154,6 +154,8 @@ std::string generate(llvm::Module& module, llvm::TargetMachine& machine, llvm::C
   passes.run(module);
   return std::string(bytes.begin(), bytes.end());
 }
+
+namespace {
 
 std::string print(const llvm::Module& module) {
   std::string text;

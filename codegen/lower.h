@@ -11,8 +11,10 @@
 #include "codegen/stages.h"
 
 namespace llvm {
+class Module;
 class TargetMachine;
-}
+enum class CodeGenFileType;
+}  // namespace llvm
 
 namespace kiln::codegen {
 
@@ -51,6 +53,12 @@ class WorkerLease {
 
 /// The scf, arith, vector and cf operations of `module` as operations of the llvm dialect. Throws CompileError.
 void convert_to_llvm_dialect(mlir::ModuleOp module);
+
+/// The optimizations that hand-vectorized code needs.
+void optimize(llvm::Module& module, llvm::TargetMachine& machine);
+
+/// Code generation: an object or assembly text. Throws CompileError.
+std::string generate(llvm::Module& module, llvm::TargetMachine& machine, llvm::CodeGenFileType kind);
 
 /// Links one object into a shared object that has no undefined symbols. One link at a time in the process. Throws CompileError.
 std::string link_shared(const std::string& object);

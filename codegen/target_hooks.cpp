@@ -42,4 +42,10 @@ Value TargetHooks::gather(Builder& b, Value pointer, Value offsets, mlir::Vector
 
 Value TargetHooks::sqrt(Builder& b, Value x) const { return b.pure<LLVM::SqrtOp>({x}, x.getType(), x); }
 
+void TargetHooks::report(Builder& b, Value context, Value error, Value ordinal, Value payload) const {
+  Value calls = b.load_scalar(context, b.ptr(), true);
+  Value callee = b.load_scalar(b.offset(calls, b.ptr(), b.integer(1)), b.ptr(), true);
+  b.call(callee, {context, error, ordinal, payload});
+}
+
 }  // namespace kiln::codegen

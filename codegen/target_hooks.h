@@ -35,6 +35,8 @@ class TargetHooks {
   virtual mlir::Value gather(Builder& b, mlir::Value pointer, mlir::Value offsets, mlir::VectorType type, mlir::Value mask) const;
   /// Correctly rounded square root.
   virtual mlir::Value sqrt(Builder& b, mlir::Value x) const;
+  /// Tells the runtime that op `ordinal` failed (i32: a KernelError, the ordinal; i64: the payload).
+  virtual void report(Builder& b, mlir::Value context, mlir::Value error, mlir::Value ordinal, mlir::Value payload) const;
 
  private:
   Target target_;

@@ -1,0 +1,56 @@
+// Loop nests and positions in them.
+#include "codegen/loop_nest.h"
+
+#include "base/require.h"
+
+namespace kiln::codegen {
+
+LoopNest LoopNest::of(ElementEmitter& e) {
+  LoopNest nest;
+  nest.node = e.spec().outputs.front();
+  nest.rank = e.shapes().rank(nest.node);
+  nest.linear = true;
+  bool same_shape = true;
+  for (const int output : e.spec().outputs) {
+    nest.linear = nest.linear && e.is_linear(output);
+    same_shape = same_shape && e.node(output).shape == e.node(nest.node).shape;
+  }
+  if (!nest.linear && !same_shape) throw CompileError("code generation: outputs of a loop kernel differ in shape", {});
+  return nest;
+}
+
+Value LoopNest::inner_length(ElementEmitter& e) const { return linear ? e.shapes().count(node) : e.shapes().length(node, rank - 1); }
+
+Value LoopNest::outer_length(ElementEmitter& e) const {
+  Value length = e.builder().integer(1);
+  for (int axis = 0; !linear && axis + 1 < rank; ++axis) length = e.builder().mul(length, e.shapes().length(node, axis));
+  return length;
+}
+
+RowPosition::RowPosition(ElementEmitter& e, const LoopNest& nest, Value row) : linear_(nest.linear) {
+  if (linear_) return;
+  Index rest{row};
+  outer_.at.resize(static_cast<std::size_t>(nest.rank - 1));
+  for (int axis = nest.rank - 2; axis > 0; --axis) {
+    auto [quotient, remainder] = e.indexing().divide(rest, e.shapes().length(nest.node, axis));
+    outer_.at[static_cast<std::size_t>(axis)] = remainder;
+    rest = quotient;
+  }
+  if (nest.rank > 1) outer_.at[0] = rest;
+}
+
+Position RowPosition::at(const Index& inner) const {
+  if (linear_) return {{inner}, true};
+  Position p = outer_;
+  p.at.push_back(inner);
+  return p;
+}
+
+void emit_outputs(ElementEmitter& e, const Position& at, const Mask& mask) {
+  const std::size_t n = e.spec().outputs.size();
+  Values values;
+  for (std::size_t i = 0; i < n; ++i) values.push_back(e.value(e.spec().outputs[i], at, mask));
+  for (std::size_t i = 0; i < n; ++i) e.store(static_cast<int>(i), at, values[i], mask);
+}
+
+}  // namespace kiln::codegen

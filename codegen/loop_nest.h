@@ -1,0 +1,34 @@
+// How a loop kernel's elements are visited, on any target: specs come with as few axes as possible.
+#pragma once
+#include "codegen/element_emitter.h"
+
+namespace kiln::codegen {
+
+/// One loop over the row-major order of all elements, or the last axis inside and all others outside.
+struct LoopNest {
+  bool linear = false;
+  int node = 0;  ///< an output's node
+  int rank = 0;
+
+  /// The nest of that body's outputs. Throws CompileError if they cannot share one.
+  static LoopNest of(ElementEmitter& e);
+  /// Elements of the inner loop, a row; number of rows.
+  Value inner_length(ElementEmitter& e) const;
+  Value outer_length(ElementEmitter& e) const;
+};
+
+/// The positions of one row: all axes but the last are fixed.
+class RowPosition {
+ public:
+  RowPosition(ElementEmitter& e, const LoopNest& nest, Value row);
+  Position at(const Index& inner) const;
+
+ private:
+  bool linear_;
+  Position outer_;
+};
+
+/// Computes and stores all outputs at a position: first every value, then every store, since outputs may be inputs.
+void emit_outputs(ElementEmitter& e, const Position& at, const Mask& mask);
+
+}  // namespace kiln::codegen
