@@ -47,8 +47,53 @@ TEST_CASE("lengths around the vector and the chunk") {
       SpecBuilder s(KernelKind::loop, constant);
       const int x = s.input(DType::float32, {n}), y = s.input(DType::float32, {n});
       const int sum = s.op("add", {x, y});
-      s.output(s.op("sqrt", {sum})).output(sum);
+      s.output(s.op("tanh", {sum})).output(sum);
       check_against_eager(s);
     }
   }
+}
+
+TEST_CASE("a product and a sum of two ops are one fma in standard numerics, two roundings in strict") {
+  for (const DType t : {DType::float32, DType::float64}) {
+    for (const bool subtract : {false, true}) {
+      CAPTURE(name(t), subtract);
+      const auto result = [&](Numerics numerics, std::vector<Bytes>& inputs) {
+        SpecBuilder s;
+        const int a = s.input(t, {1003}), b = s.input(t, {1003}), c = s.input(t, {1003});
+        s.output(s.op(subtract ? "sub" : "add", {s.op("mul", {a, b}), c})).numerics(numerics);
+        inputs.clear();
+        for (int i = 0; i < 3; ++i) inputs.push_back(random_bytes(s.type(i), 20 + static_cast<unsigned>(i), false));
+        TestContext context;
+        return run_kernel(s, LoadedKernel(codegen::compile_kernel(s.spec(), current_target())), inputs, Partition::whole, true, context)[0];
+      };
+      std::vector<Bytes> inputs;
+      const Bytes strict = result(Numerics::strict, inputs), standard = result(Numerics::standard, inputs);
+      int differing = 0;
+      visit_dtype(t, [&]<class T>(std::type_identity<T>) {
+        if constexpr (std::is_floating_point_v<T>) {
+          const auto at = [](const Bytes& bytes, std::size_t i) {
+            T v;
+            std::memcpy(&v, bytes.data() + i * sizeof(T), sizeof(T));
+            return v;
+          };
+          for (std::size_t i = 0; i < 1003; ++i) {
+            const T a = at(inputs[0], i), b = at(inputs[1], i), c = subtract ? -at(inputs[2], i) : at(inputs[2], i);
+            const T rounded_product = a * b;
+            CHECK(at(strict, i) == rounded_product + c);
+            CHECK(at(standard, i) == (current_target().has_fma() ? std::fma(a, b, c) : rounded_product + c));
+            differing += at(strict, i) != at(standard, i) ? 1 : 0;
+          }
+        }
+      });
+      CHECK((differing > 0) == current_target().has_fma());
+    }
+  }
+}
+
+TEST_CASE("a product that others read too is rounded for all") {
+  SpecBuilder s;
+  const int a = s.input(DType::float32, {1003}), b = s.input(DType::float32, {1003}), c = s.input(DType::float32, {1003});
+  const int product = s.op("mul", {a, b});
+  s.output(s.op("add", {product, c})).output(product).numerics(Numerics::standard);
+  check_against_eager(s);
 }
