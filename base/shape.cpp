@@ -33,6 +33,10 @@ void Shape::push_back(Dim d) {
   ++rank_;
 }
 
+void Shape::fail_axis(std::int64_t axis) const {
+  throw ShapeError(fmt::format("a shape of {} axes, {}, has no axis {}", rank_, str(), axis), user_location());
+}
+
 bool Shape::is_static() const {
   return std::all_of(begin(), end(), [](Dim d) { return d.is_constant(); });
 }

@@ -28,11 +28,12 @@ class Shape {
   int rank() const { return rank_; }
   std::size_t size() const { return static_cast<std::size_t>(rank_); }
   bool empty() const { return rank_ == 0; }
-  Dim operator[](std::integral auto axis) const { return dims_[static_cast<std::size_t>(axis)]; }
-  Dim& operator[](std::integral auto axis) { return dims_[static_cast<std::size_t>(axis)]; }
+  /// Length of an axis; negative ones count from the end. Throws ShapeError if there is no such axis.
+  Dim operator[](std::integral auto axis) const { return dims_[place(static_cast<std::int64_t>(axis))]; }
+  Dim& operator[](std::integral auto axis) { return dims_[place(static_cast<std::int64_t>(axis))]; }
   const Dim* begin() const { return dims_.data(); }
   const Dim* end() const { return dims_.data() + rank_; }
-  Dim back() const { return dims_[static_cast<std::size_t>(rank_ - 1)]; }
+  Dim back() const { return (*this)[-1]; }
   void push_back(Dim d);
 
   /// True if no axis is symbolic.
@@ -49,6 +50,14 @@ class Shape {
   friend bool operator==(const Shape& a, const Shape& b);
 
  private:
+  std::size_t place(std::int64_t axis) const {
+    const std::int64_t at = axis < 0 ? axis + rank_ : axis;
+    if (at < 0 || at >= rank_) [[unlikely]]
+      fail_axis(axis);
+    return static_cast<std::size_t>(at);
+  }
+  [[noreturn]] void fail_axis(std::int64_t axis) const;
+
   std::array<Dim, kMaxRank> dims_ = {};
   int rank_ = 0;
 };

@@ -167,3 +167,14 @@ TEST_CASE("shapes") {
                     "a tensor of shape [1099511627776, 1099511627776] has more than 2^63 elements");
   CHECK((kiln::TensorType{kiln::DType::float32, Shape{2}}.str()) == "float32[2]");
 }
+
+TEST_CASE("axes of a shape count from both ends") {
+  const Shape s{2, 3, 5};
+  CHECK(s[0] == Dim(2));
+  CHECK(s[-1] == Dim(5));
+  CHECK(s[-3] == Dim(2));
+  CHECK(s.back() == Dim(5));
+  CHECK_THROWS_WITH(s[3], "a shape of 3 axes, [2, 3, 5], has no axis 3");
+  CHECK_THROWS_WITH(s[-4], "a shape of 3 axes, [2, 3, 5], has no axis -4");
+  CHECK_THROWS_WITH(Shape{}.back(), "a shape of 0 axes, [], has no axis -1");
+}
