@@ -148,6 +148,7 @@ std::vector<Workload> workloads(bool strict) {
   add_matmuls(all, strict);
   all.push_back(training<Mlp, optim::SGD>("mlp_step", strict, 0.01, {32, 784}));
   all.push_back(training<Cnn, optim::Adam>("cnn_step", strict, 1e-3, {32, 28, 28, 1}));
+  add_networks(all, strict);
   return all;
 }
 

@@ -15,4 +15,7 @@ struct Workload {
 /// All workloads, in the order of the table. strict: compiled with eager's bits.
 std::vector<Workload> workloads(bool strict);
 
+/// Adds lstm_step, lm_step and resnet18_step_b32.
+void add_networks(std::vector<Workload>& all, bool strict);
+
 }  // namespace bench
