@@ -17,7 +17,7 @@ struct ContractionLoop {
 
 /// A sliding window: row loop `row` (the output position) and depth loop `depth` (the kernel position) together index one lhs axis:
 /// position = o * stride + k * rhs_dilation - padding_low, in an lhs axis of (extent - 1) * lhs_dilation + 1 dilated elements.
-/// Positions outside are zeros that take part; holes of lhs_dilation are skipped.
+/// Positions outside (padding) and holes of lhs_dilation add nothing; see ops/numeric_order.h.
 struct ContractionWindow {
   int row = 0;
   int depth = 0;

@@ -6,6 +6,11 @@
 // same way, with the same L. L is kLanesRow where the tensor's innermost axis is among the reduced, else kLanesColumn. No elements give the
 // kind's identity. The accumulator is float for float16 and bfloat16, else the element type; the result is rounded once. add adds plainly
 // (no fma).
+//
+// A contraction takes one fma for each term in depth order, from +0. Holes of a dilated operand are skipped. Padding adds nothing: it is
+// skipped where at least kRowsToSkipPadding rows share each set of taps on average, else it is a zero that takes part; operands of fewer
+// than 32 bits always get zeros. That matters for operands that are not finite only (0 * infinity), and it is decided by shape and type
+// alone.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -18,6 +23,7 @@ namespace kiln::ops {
 inline constexpr std::int64_t kReduceBlock = 4096;
 inline constexpr int kLanesRow = 64;
 inline constexpr int kLanesColumn = 4;
+inline constexpr std::int64_t kRowsToSkipPadding = 4;
 
 enum class ReduceKind : std::uint8_t { add, mul, max, min, logical_and, logical_or };
 

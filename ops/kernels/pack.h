@@ -31,6 +31,16 @@ struct UnpackJob {
   std::span<const std::int64_t> rows, cols;
 };
 
-KILN_DECLARE_PER_ISA(void pack(const PackJob& job); void unpack(const UnpackJob& job))
+/// Rows of a matrix cut into panels of `width` columns, [row][width] each, with zeros beyond the last column. Offsets in elements, which
+/// have 4 or 8 bytes.
+struct PanelJob {
+  const void* from = nullptr;
+  void* to = nullptr;
+  std::int64_t from_row = 0;
+  std::int64_t rows = 0, cols = 0, width = 0;
+  bool wide = false;  ///< elements of 8 bytes
+};
+
+KILN_DECLARE_PER_ISA(void pack(const PackJob& job); void pack_panels(const PanelJob& job); void unpack(const UnpackJob& job))
 
 }  // namespace kiln::ops

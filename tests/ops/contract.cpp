@@ -187,7 +187,7 @@ TEST_CASE("NaN and infinities pass through a contraction, also through padding")
   CHECK(y[3] == 1);
   CHECK(std::isnan(y[4]));  // 0 * inf
   CHECK(std::isnan(y[5]));
-  // Padding takes part as a zero: 0 * inf is NaN. A hole of dilation does not.
+  // Few rows share their taps: padding takes part as a zero, and 0 * inf is NaN. A hole of dilation never does.
   ContractView conv = ContractView::make("x,x->x", "x");
   conv.windows[0] = {.stride = 1, .padding_low = 1, .padding_high = 0};
   OpCase padded{
@@ -201,6 +201,14 @@ TEST_CASE("NaN and infinities pass through a contraction, also through padding")
   y = run_kernel(dilated, 1).numbers();
   CHECK(y[0] == 3);
   CHECK(y[1] == infinity);
+  // Many rows share their taps: padding is skipped.
+  ContractView images = ContractView::make("nx,x->nx", "x");
+  images.windows[0] = {.stride = 1, .padding_low = 1, .padding_high = 0};
+  OpCase skipped{.op = c.op,
+                 .types = {{DType::float32, {4, 2}}, {DType::float32, {2}}},
+                 .operands = {{3, 4, 5, 6, 7, 8, 9, 10}, {infinity, 1}},
+                 .attrs = images.attrs()};
+  CHECK(run_kernel(skipped, 1).numbers() == std::vector<double>{3, infinity, 5, infinity, 7, infinity, 9, infinity});
 }
 
 namespace {

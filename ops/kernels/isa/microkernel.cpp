@@ -8,61 +8,65 @@ namespace kiln::ops::KILN_ISA {
 namespace {
 
 template <class T, int rows, int vectors, bool partial>
-[[gnu::always_inline]] inline void compute_tile(std::int64_t depth, const T* a, std::int64_t a_row, std::int64_t a_depth, const T* b,
-                                                std::int64_t b_depth, T* c, std::int64_t c_row, std::int64_t cols, bool accumulate) {
+[[gnu::always_inline]] inline void compute_tile(const TileCall& call) {
   constexpr int lanes = kLanes<T>;
   constexpr int last = vectors - 1;
-  LaneMask<T> mask(partial ? cols - last * lanes : 0);
+  LaneMask<T> mask(partial ? call.cols - last * lanes : 0);
   Vector<T> sum[rows][vectors] = {};
-  if (accumulate) {
+  // Copied: as far as the compiler can tell, a store to the result could change the call.
+  T* out = static_cast<T*>(call.out);
+  const std::int64_t* out_rows = call.out_rows;
+  if (call.accumulate) {
 #pragma GCC unroll 8
     for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) {
-        const T* from = c + i * c_row + v * lanes;
+        const T* from = out + out_rows[i] + v * lanes;
         sum[i][v] = partial && v == last ? load_partial<T>(from, mask) : load<T>(from);
       }
     }
   }
-  const T* row[rows];
+  std::int64_t left_depth = call.left_depth, right_depth = call.right_depth;
+  for (const TileSegment *segment = call.segments, *end = segment + call.num_segments; segment != end; ++segment) {
+    const T* row[rows];
+    const T* left = static_cast<const T*>(call.left) + segment->left;
 #pragma GCC unroll 8
-  for (int i = 0; i < rows; ++i) row[i] = a + i * a_row;
-  for (std::int64_t p = 0; p < depth; ++p) {
-    Vector<T> right[vectors];
+    for (int i = 0; i < rows; ++i) row[i] = left + call.left_rows[i];
+    const T* b = static_cast<const T*>(call.right) + segment->right * right_depth;
+    for (std::int64_t p = segment->length; p > 0; --p) {
+      Vector<T> right[vectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) right[v] = partial && v == last ? load_partial<T>(b + v * lanes, mask) : load<T>(b + v * lanes);
+      for (int v = 0; v < vectors; ++v) right[v] = partial && v == last ? load_partial<T>(b + v * lanes, mask) : load<T>(b + v * lanes);
 #pragma GCC unroll 8
-    for (int i = 0; i < rows; ++i) {
-      Vector<T> left = splat<T>(*row[i]);
-      row[i] += a_depth;
+      for (int i = 0; i < rows; ++i) {
+        Vector<T> x = splat<T>(*row[i]);
+        row[i] += left_depth;
 #pragma GCC unroll 4
-      for (int v = 0; v < vectors; ++v) sum[i][v] = multiply_add<T>(left, right[v], sum[i][v]);
+        for (int v = 0; v < vectors; ++v) sum[i][v] = multiply_add<T>(x, right[v], sum[i][v]);
+      }
+      b += right_depth;
     }
-    b += b_depth;
   }
 #pragma GCC unroll 8
   for (int i = 0; i < rows; ++i) {
+    T* to = out + out_rows[i];
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) {
-      T* to = c + i * c_row + v * lanes;
       if (partial && v == last) {
-        store_partial<T>(to, sum[i][v], mask);
+        store_partial<T>(to + v * lanes, sum[i][v], mask);
       } else {
-        store<T>(to, sum[i][v]);
+        store<T>(to + v * lanes, sum[i][v]);
       }
     }
   }
 }
 
 template <class T, int rows, int vectors>
-void tile(std::int64_t depth, const void* a, std::int64_t a_row, std::int64_t a_depth, const void* b, std::int64_t b_depth, void* c,
-          std::int64_t c_row, std::int64_t cols, std::int64_t accumulate) {
-  const T* left = static_cast<const T*>(a);
-  const T* right = static_cast<const T*>(b);
-  if (cols == vectors * kLanes<T>) {
-    compute_tile<T, rows, vectors, false>(depth, left, a_row, a_depth, right, b_depth, static_cast<T*>(c), c_row, cols, accumulate != 0);
+void tile(const TileCall& call) {
+  if (call.cols == vectors * kLanes<T>) {
+    compute_tile<T, rows, vectors, false>(call);
   } else {
-    compute_tile<T, rows, vectors, true>(depth, left, a_row, a_depth, right, b_depth, static_cast<T*>(c), c_row, cols, accumulate != 0);
+    compute_tile<T, rows, vectors, true>(call);
   }
 }
 

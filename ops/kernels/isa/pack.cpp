@@ -263,7 +263,32 @@ void with_policy(Widening widening, const F& f) {
   }
 }
 
+constexpr std::int64_t kRowsAhead = 4;  ///< fetched early: rows lie too far apart for the hardware to guess
+
+template <class T>
+void pack_panels_of(const PanelJob& job) {
+  const T* from = static_cast<const T*>(job.from);
+  constexpr std::int64_t line = 64 / sizeof(T);
+  std::int64_t panel = job.width * job.rows;
+  for (std::int64_t row = 0; row < job.rows; ++row) {
+    T* to = static_cast<T*>(job.to) + row * job.width;
+    const T* ahead = from + (row + kRowsAhead < job.rows ? kRowsAhead * job.from_row : 0);
+    for (std::int64_t col = 0; col < job.cols; col += line) __builtin_prefetch(ahead + col);
+    for (std::int64_t col = 0; col < job.cols; col += job.width, to += panel) {
+      std::int64_t cols = job.cols - col < job.width ? job.cols - col : job.width;
+      copy_whole(from + col, to, cols);
+      clear_run(to + cols, 1, job.width - cols);
+    }
+    from += job.from_row;
+  }
+}
+
 }  // namespace
+
+void pack_panels(const PanelJob& job) {
+  if (job.wide) return pack_panels_of<std::uint64_t>(job);
+  pack_panels_of<std::uint32_t>(job);
+}
 
 void pack(const PackJob& job) {
   with_policy(job.widening, [&]<class P>(P) { pack_as<P>(job); });

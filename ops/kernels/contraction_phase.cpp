@@ -1,0 +1,416 @@
+// The blocked loops of a phase.
+#include "ops/kernels/contraction_phase.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "base/require.h"
+
+namespace kiln::ops {
+namespace {
+
+constexpr std::int64_t kDepthBlock = 512;            ///< depth of a packed block of the right operand
+constexpr std::int64_t kRightBytes = 640 << 10;      ///< size of such a block: part of the second-level cache
+constexpr std::int64_t kUnpackedRows = 192;          ///< fewer rows do not pay for packing the right operand
+constexpr std::int64_t kLeftBytes = 96 << 10;        ///< left rows packed together; the widest panel may need more
+constexpr std::int64_t kLeftRows = 512;              ///< most rows packed together
+constexpr std::int64_t kGroupElements = 8192;        ///< results kept in the first-level cache for the epilogue
+constexpr std::int64_t kSortedElements = 128 << 10;  ///< results of a group whose rows are sorted by their taps
+
+ContractionElements elements_of(DType dtype) {
+  switch (dtype) {
+    case DType::float32:
+      return {ComputeType::f32, Widening::raw32, 4, 4};
+    case DType::float64:
+      return {ComputeType::f64, Widening::raw64, 8, 8};
+    case DType::float16:
+      return {ComputeType::f32, Widening::float16, 2, 4};
+    case DType::bfloat16:
+      return {ComputeType::f32, Widening::bfloat16, 2, 4};
+    case DType::int32:
+      return {ComputeType::u32, Widening::raw32, 4, 4};
+    case DType::int64:
+      return {ComputeType::u64, Widening::raw64, 8, 8};
+    case DType::int8:
+      return {ComputeType::u32, Widening::int8, 1, 4};
+    case DType::uint8:
+      return {ComputeType::u32, Widening::uint8, 1, 4};
+    case DType::boolean:
+      break;
+  }
+  KILN_ASSERT(false, "no contraction of {}", name(dtype));
+  std::abort();
+}
+
+/// Growing aligned memory, one of each kind per thread.
+class Scratch {
+ public:
+  std::byte* get(std::int64_t bytes) {
+    if (bytes > size_) {
+      size_ = bytes + bytes / 2;
+      memory_.reset(static_cast<std::byte*>(std::aligned_alloc(64, static_cast<std::size_t>((size_ + 63) / 64 * 64))));
+    }
+    return memory_.get();
+  }
+
+ private:
+  struct Free {
+    void operator()(std::byte* p) const { std::free(p); }
+  };
+  std::unique_ptr<std::byte, Free> memory_;
+  std::int64_t size_ = 0;
+};
+
+struct ThreadScratch {
+  Scratch left, right, out;
+  std::vector<Run> rows, panel_rows, depth, right_depth, right_cols;
+  std::vector<std::int64_t> row_offsets, col_offsets;
+  std::vector<RowClass> classes;
+  std::vector<std::vector<TileSegment>> segments;  ///< of each class, in the current block
+};
+thread_local ThreadScratch scratch;
+
+/// Part of a list of runs: indices [begin, begin + count), renumbered from 0.
+void cut_runs(const std::vector<Run>& runs, std::int64_t begin, std::int64_t count, std::vector<Run>& part) {
+  part.clear();
+  auto at = std::upper_bound(runs.begin(), runs.end(), begin, [](std::int64_t i, const Run& run) { return i < run.begin; }) - 1;
+  for (; at != runs.end() && at->begin < begin + count; ++at) {
+    Run run = *at;
+    std::int64_t skipped = std::max<std::int64_t>(begin - run.begin, 0);
+    run.offset += skipped * run.stride;
+    if (run.window >= 0) run.position[static_cast<std::size_t>(run.window)] += static_cast<std::int32_t>(skipped) * run.step;
+    run.length = std::min(run.length - skipped, begin + count - (run.begin + skipped));
+    run.begin += skipped - begin;
+    part.push_back(run);
+  }
+}
+
+std::int64_t batch_offset(const ContractionPhase& phase, Operand operand, std::int64_t batch) {
+  std::int64_t offset = 0;
+  if (phase.batch.count > 0) fill_offsets(phase.batch, operand, batch, 1, &offset);
+  return offset;
+}
+
+/// How many of `rest` rows to take at once: at most `limit` in whole tiles, but no small remainder.
+std::int64_t share(std::int64_t rest, std::int64_t limit, std::int64_t tile) {
+  if (rest <= std::max(tile, limit)) return rest;
+  limit = std::max(tile, limit / tile * tile);
+  if (rest >= 2 * limit) return limit;
+  return ((rest + 1) / 2 + tile - 1) / tile * tile;
+}
+
+}  // namespace
+
+PhaseRunner::PhaseRunner(const ContractionPhase& phase, const ContractionRun& run, bool swapped)
+    : phase_(phase),
+      run_(run),
+      swapped_(swapped),
+      elements_(elements_of(run.problem->dtype)),
+      kernels_(KILN_FOR_TARGET(micro_kernels)(elements_.compute)),
+      table_(phase, elements_.same()),
+      lhs_(static_cast<const std::byte*>(swapped ? run.rhs : run.lhs)),
+      rhs_(static_cast<const std::byte*>(swapped ? run.lhs : run.rhs)),
+      out_(static_cast<std::byte*>(run.out)) {
+  lhs_ = element(lhs_, phase.lhs_base);
+  rhs_ = element(rhs_, phase.rhs_base);
+  out_ = element(out_, phase.out_base);
+  rhs_depth_ = linear_stride(phase.depth, Operand::rhs, 0);
+  bool same = elements_.same();
+  left_direct_ = same && (phase.num_windows == 0 || table_.skips_padding());
+  right_direct_ = same && rhs_depth_ && linear_stride(phase.col, Operand::rhs, 1) == 1;
+  out_direct_ = same && linear_stride(phase.col, Operand::out, 1) == 1;
+  auto inner_run = [](const LoopGroup& group) {
+    if (group.count == 0) return std::int64_t{1};
+    const ContractionLoop& loop = group.loops[static_cast<std::size_t>(group.count - 1)];
+    return loop.lhs_stride == 1 ? loop.extent : std::int64_t{0};
+  };
+  std::int64_t depth_run = inner_run(phase.depth), row_run = inner_run(phase.row);
+  depth_inside_ = depth_run >= std::min<std::int64_t>(row_run, 8);
+  choose_tile();
+}
+
+void PhaseRunner::choose_tile() {
+  std::int64_t vectors = (phase_.col.size + kernels_.lanes - 1) / kernels_.lanes;
+  tile_vectors_ = std::min<std::int64_t>(kernels_.vectors, vectors);
+  // The widest tile unless it leaves a remainder that the next narrower one does not; all widths keep enough accumulators busy.
+  if (vectors > kernels_.vectors && vectors % kernels_.vectors != 0) {
+    std::int64_t narrower = kernels_.vectors - 1;
+    if (kernels_.vectors > 1 && (vectors % narrower == 0 || kernels_.rows[narrower] > kernels_.rows[tile_vectors_]))
+      tile_vectors_ = narrower;
+  }
+}
+
+/// Columns of the widest tile in a block: its vectors are shared out evenly among as few tiles as possible.
+std::int64_t PhaseRunner::right_panel_cols(std::int64_t cols) const {
+  std::int64_t vectors = (cols + kernels_.lanes - 1) / kernels_.lanes;
+  std::int64_t tiles = (vectors + tile_vectors_ - 1) / tile_vectors_;
+  return (vectors + tiles - 1) / tiles * kernels_.lanes;
+}
+
+void PhaseRunner::run(std::int64_t batch, std::int64_t row0, std::int64_t row1, std::int64_t col0, std::int64_t col1) const {
+  std::int64_t depth = phase_.depth.size;
+  bool packed = !right_direct_ || row1 - row0 > kUnpackedRows;
+  // Without memory for partial sums (a result of other type or layout) the depth stays whole.
+  std::int64_t depth_blocks = out_direct_ ? (depth + kDepthBlock - 1) / kDepthBlock : 1;
+  depth_blocks = std::max<std::int64_t>(depth_blocks, 1);
+  std::int64_t depth_block = std::max<std::int64_t>(1, (depth + depth_blocks - 1) / depth_blocks);
+  std::int64_t width = right_panel_cols(col1 - col0);
+  std::int64_t col_block =
+      std::max(width, kRightBytes / (elements_.compute_bytes * std::max<std::int64_t>(depth_block, 1)) / width * width);
+  for (std::int64_t col = col0; col < col1; col += col_block) {
+    for (std::int64_t d = 0; d == 0 || d < depth; d += depth_block) {
+      std::int64_t cols = std::min(col_block, col1 - col);
+      Block block{
+          batch,  row0, row1, col, cols, right_panel_cols(cols), d, std::min(depth_block, depth - d), d == 0, d + depth_block >= depth,
+          nullptr};
+      if (packed) {
+        std::int64_t padded = (cols + block.width - 1) / block.width * block.width;
+        std::byte* right = scratch.right.get(padded * std::max<std::int64_t>(block.depths, 1) * elements_.compute_bytes);
+        pack_right(block, right);
+        block.right = right;
+      }
+      run_rows(block);
+    }
+  }
+}
+
+/// Panels of right_panel_cols columns, [depth][cols] each, zeros beyond the last column.
+void PhaseRunner::pack_right(const Block& block, std::byte* to) const {
+  std::int64_t width = block.width;
+  const std::byte* from = element(rhs_, batch_offset(phase_, Operand::rhs, block.batch));
+  if (right_direct_) {
+    from = element(from, block.depth * *rhs_depth_ + block.col);
+    KILN_FOR_TARGET(pack_panels)({from, to, *rhs_depth_, block.depths, block.cols, width, elements_.compute_bytes == 8});
+    return;
+  }
+  fill_runs(phase_.depth, Operand::rhs, block.depth, block.depths, scratch.right_depth);
+  for (std::int64_t col = 0; col < block.cols; col += width) {
+    std::int64_t cols = std::min(width, block.cols - col);
+    fill_runs(phase_.col, Operand::rhs, block.col + col, cols, scratch.right_cols);
+    PackJob job{.widening = elements_.widening, .from = from, .to = to};
+    bool along_cols = scratch.right_cols[0].stride == 1 || block.depths <= 1 || scratch.right_depth[0].stride != 1;
+    if (along_cols) {
+      job.outer = scratch.right_depth;
+      job.inner = scratch.right_cols;
+      job.to_outer = width;
+      job.to_inner = 1;
+    } else {
+      job.outer = scratch.right_cols;
+      job.inner = scratch.right_depth;
+      job.to_outer = 1;
+      job.to_inner = width;
+    }
+    KILN_FOR_TARGET(pack)(job);
+    to += width * block.depths * elements_.compute_bytes;
+  }
+}
+
+/// Rows [row, row + rows) of the block: [row][depth] if depth runs are copied, else [depth][row].
+PhaseRunner::Left PhaseRunner::pack_left(const Block& block, std::int64_t row, std::int64_t rows) const {
+  const std::byte* lhs = element(lhs_, batch_offset(phase_, Operand::lhs, block.batch));
+  std::byte* panel = scratch.left.get(rows * std::max<std::int64_t>(block.depths, 1) * elements_.compute_bytes);
+  cut_runs(scratch.rows, row - block.row0, rows, scratch.panel_rows);
+  PackJob job{.widening = elements_.widening, .from = lhs, .to = panel};
+  job.windows = {phase_.windows.data(), static_cast<std::size_t>(phase_.num_windows)};
+  if (depth_inside_) {
+    job.outer = scratch.panel_rows;
+    job.inner = scratch.depth;
+    job.to_outer = block.depths;
+  } else {
+    job.outer = scratch.depth;
+    job.inner = scratch.panel_rows;
+    job.to_outer = rows;
+  }
+  job.to_inner = 1;
+  KILN_FOR_TARGET(pack)(job);
+  if (depth_inside_) return {panel, row, block.depths, 1};
+  return {panel, row, 1, rows};
+}
+
+/// Rows that are finished together: their results stay in cache for the epilogue. Sorted rows take whole lines or images where they can,
+/// so that classes have more rows than a tile.
+std::int64_t PhaseRunner::group_rows(const Block& block) const {
+  if (table_.num_classes() == 1) return (run_.epilogue == nullptr && out_direct_ ? kSortedElements : kGroupElements) / block.cols;
+  std::int64_t limit = std::max<std::int64_t>(kSortedElements / block.cols, 64), whole = 1;
+  for (int i = phase_.row.count; i-- > 0;) {
+    std::int64_t extent = phase_.row.loops[static_cast<std::size_t>(i)].extent;
+    if (whole * extent > limit) break;
+    whole *= extent;
+  }
+  return limit / whole * whole;
+}
+
+void PhaseRunner::prepare_segments(const Block& block, const Left& left) const {
+  auto classes = static_cast<std::size_t>(table_.num_classes());
+  if (scratch.classes.size() < classes) scratch.classes.resize(classes);
+  if (scratch.segments.size() < classes) scratch.segments.resize(classes);
+  if (left.data != nullptr) {
+    scratch.segments[0].assign(1, TileSegment{0, 0, block.depths});
+    return;
+  }
+  for (std::size_t i = 0; i < classes; ++i) table_.segments(static_cast<int>(i), block.depth, block.depths, scratch.segments[i]);
+}
+
+void PhaseRunner::run_rows(const Block& block) const {
+  std::int64_t tile = kernels_.rows[block.width / kernels_.lanes];
+  std::int64_t group_limit = group_rows(block), strip_limit = block.row1 - block.row0;
+  if (!left_direct_) {
+    fill_lhs_runs(phase_, true, block.row0, block.row1 - block.row0, scratch.rows);
+    fill_lhs_runs(phase_, false, block.depth, block.depths, scratch.depth);
+    strip_limit = kLeftBytes / (std::max<std::int64_t>(block.depths, 1) * elements_.compute_bytes);
+    strip_limit = std::clamp<std::int64_t>(strip_limit, tile, kLeftRows);
+  }
+  Left left;
+  if (left_direct_) prepare_segments(block, left);
+  for (std::int64_t strip = block.row0; strip < block.row1;) {
+    std::int64_t strip_end = strip + share(block.row1 - strip, strip_limit, tile);
+    if (!left_direct_) {
+      left = pack_left(block, strip, strip_end - strip);
+      prepare_segments(block, left);
+    }
+    for (std::int64_t row = strip; row < strip_end;) {
+      std::int64_t rows = share(strip_end - row, group_limit, table_.num_classes() == 1 ? tile : 1);
+      run_group(block, left, row, row + rows);
+      row += rows;
+    }
+    strip = strip_end;
+  }
+}
+
+/// Rows [row0, row1) against the columns of the block, and what follows when they are complete.
+void PhaseRunner::run_group(const Block& block, const Left& left, std::int64_t row0, std::int64_t row1) const {
+  table_.fill(row0, row1, scratch.classes);
+  TileCall call{.left_depth = left.depth, .right_depth = block.width, .accumulate = !block.first};
+  call.left = left.data != nullptr ? left.data + (row0 - left.first) * left.row * elements_.compute_bytes
+                                   : element(lhs_, batch_offset(phase_, Operand::lhs, block.batch));
+  call.right = block.right;
+  if (block.right == nullptr) {
+    call.right_depth = *rhs_depth_;
+    call.right = element(rhs_, batch_offset(phase_, Operand::rhs, block.batch) + block.depth * *rhs_depth_ + block.col);
+  }
+  if (left.data == nullptr && phase_.depth.count > 0)
+    call.left_depth = phase_.depth.loops[static_cast<std::size_t>(phase_.depth.count - 1)].lhs_stride;
+  std::byte* finished = nullptr;
+  if (out_direct_) {
+    call.out = element(out_, batch_offset(phase_, Operand::out, block.batch) + block.col);
+  } else {
+    call.out = finished = scratch.out.get((row1 - row0) * block.cols * elements_.compute_bytes);
+  }
+  for (std::size_t i = 0; i < static_cast<std::size_t>(table_.num_classes()); ++i) {
+    RowClass& rows = scratch.classes[i];
+    call.segments = scratch.segments[i].data();
+    call.num_segments = static_cast<std::int64_t>(scratch.segments[i].size());
+    if (rows.rows == 0 || (call.num_segments == 0 && !block.first)) continue;
+    for (RowRun& run : rows.runs) {
+      if (left.data != nullptr) {
+        run.left = run.row * left.row;
+        run.left_step = left.row;
+      }
+      if (!out_direct_) {
+        run.out = run.row * block.cols;
+        run.out_step = block.cols;
+      }
+    }
+    run_class(block, rows, call);
+  }
+  if (block.last) finish(block, row0, row1, finished);
+}
+
+namespace {
+
+/// Hands out the rows of a class, tile by tile.
+class TileRows {
+ public:
+  TileRows(const RowClass& rows, std::int64_t tile) : run_(rows.runs.data()) {
+    tiles_ = (rows.rows + tile - 1) / tile;
+    small_ = rows.rows / tiles_;
+    taller_ = rows.rows % tiles_;
+  }
+
+  struct Tile {
+    std::int64_t height = 0;
+    std::int64_t left[kMaxTileRows], out[kMaxTileRows];
+  };
+  /// The next tile; of height 0 after the last.
+  void next(Tile& tile) {
+    tile.height = taken_ == tiles_ ? 0 : small_ + (taken_ < taller_ ? 1 : 0);
+    taken_ += tile.height > 0 ? 1 : 0;
+    for (std::int64_t i = 0; i < tile.height; ++i) {
+      if (used_ == run_->length) {
+        ++run_;
+        used_ = 0;
+      }
+      tile.left[i] = run_->left + used_ * run_->left_step;
+      tile.out[i] = run_->out + used_ * run_->out_step;
+      ++used_;
+    }
+  }
+
+ private:
+  const RowRun* run_;
+  std::int64_t tiles_ = 0, small_ = 0, taller_ = 0, taken_ = 0, used_ = 0;
+};
+
+/// Fetches part `part` of `parts` of a tile's left rows: each begins a new stream, which the hardware would notice late.
+void prefetch_left(const TileCall& call, const TileRows::Tile& tile, std::int64_t bytes, std::int64_t part, std::int64_t parts) {
+  const auto* left = static_cast<const std::byte*>(call.left);
+  for (std::int64_t i = tile.height * part / parts; i < tile.height * (part + 1) / parts; ++i) {
+    for (std::int64_t s = 0; s < call.num_segments; ++s) {
+      const std::byte* from = left + (tile.left[i] + call.segments[s].left) * bytes;
+      for (std::int64_t offset = 0; offset < call.segments[s].length * bytes; offset += 64) __builtin_prefetch(from + offset);
+    }
+  }
+}
+
+}  // namespace
+
+/// Tiles of rows with equal taps, as evenly high as possible, each against all columns.
+void PhaseRunner::run_class(const Block& block, const RowClass& rows, TileCall call) const {
+  std::int64_t right_step = (block.right != nullptr ? block.width * block.depths : block.width) * elements_.compute_bytes;
+  const std::byte* right = static_cast<const std::byte*>(call.right);
+  std::byte* out = static_cast<std::byte*>(call.out);
+  std::int64_t panels = (block.cols + block.width - 1) / block.width;
+  bool prefetch = call.left_depth == 1 && block.cols > block.width && block.depths >= 64;
+  TileRows source(rows, kernels_.rows[block.width / kernels_.lanes]);
+  TileRows::Tile tiles[2];
+  source.next(tiles[0]);
+  for (int i = 0; tiles[i].height > 0; i = 1 - i) {
+    const TileRows::Tile& tile = tiles[i];
+    source.next(tiles[1 - i]);
+    call.left_rows = tile.left;
+    call.out_rows = tile.out;
+    call.right = right;
+    call.out = out;
+    for (std::int64_t panel = 0; panel < panels; ++panel) {
+      if (prefetch) prefetch_left(call, tiles[1 - i], elements_.compute_bytes, panel, panels);
+      call.cols = std::min(block.width, block.cols - panel * block.width);
+      kernels_.at(tile.height, (call.cols + kernels_.lanes - 1) / kernels_.lanes)(call);
+      call.right = static_cast<const std::byte*>(call.right) + right_step;
+      call.out = static_cast<std::byte*>(call.out) + block.width * elements_.compute_bytes;
+    }
+  }
+}
+
+/// Rows [row0, row1) of the block are complete: store them if they are elsewhere, and run the epilogue on them.
+void PhaseRunner::finish(const Block& block, std::int64_t row0, std::int64_t row1, const std::byte* finished) const {
+  if (!out_direct_) {
+    scratch.row_offsets.resize(static_cast<std::size_t>(row1 - row0));
+    scratch.col_offsets.resize(static_cast<std::size_t>(block.cols));
+    fill_offsets(phase_.row, Operand::out, row0, row1 - row0, scratch.row_offsets.data());
+    fill_offsets(phase_.col, Operand::out, block.col, block.cols, scratch.col_offsets.data());
+    std::byte* out = element(out_, batch_offset(phase_, Operand::out, block.batch));
+    KILN_FOR_TARGET(unpack)({elements_.widening, finished, out, block.cols, scratch.row_offsets, scratch.col_offsets});
+  }
+  if (run_.epilogue == nullptr) return;
+  std::int64_t col0 = block.col, col1 = block.col + block.cols;
+  if (swapped_) {
+    std::swap(row0, col0);
+    std::swap(row1, col1);
+  }
+  std::int64_t first = block.batch * (swapped_ ? phase_.col.size : phase_.row.size);
+  run_.epilogue(run_.epilogue_args, run_.epilogue_dims, run_.context, first + row0, first + row1, col0, col1);
+}
+
+}  // namespace kiln::ops

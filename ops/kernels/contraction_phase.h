@@ -1,0 +1,72 @@
+// One phase of a contraction, blocked for the caches: columns, depth, a packed block of the right operand, rows, register tiles.
+#pragma once
+#include <cstdint>
+#include <optional>
+
+#include "ops/kernels/contraction.h"
+#include "ops/kernels/contraction_plan.h"
+#include "ops/kernels/contraction_rows.h"
+#include "ops/kernels/microkernel.h"
+#include "ops/kernels/pack.h"
+
+namespace kiln::ops {
+
+/// What a dtype computes with and how it is stored.
+struct ContractionElements {
+  ComputeType compute = ComputeType::f32;
+  Widening widening = Widening::raw32;
+  std::int64_t stored_bytes = 4, compute_bytes = 4;
+  bool same() const { return widening == Widening::raw32 || widening == Widening::raw64; }
+};
+
+/// One phase with what is known about its operands, ready to compute any rectangle of it on any thread.
+class PhaseRunner {
+ public:
+  /// `swapped`: the phase has the operands of `run` exchanged, rows for columns.
+  PhaseRunner(const ContractionPhase& phase, const ContractionRun& run, bool swapped);
+  /// Computes rows [row0, row1) x columns [col0, col1) of one batch element.
+  void run(std::int64_t batch, std::int64_t row0, std::int64_t row1, std::int64_t col0, std::int64_t col1) const;
+  std::int64_t tile_rows() const { return kernels_.rows[tile_vectors_]; }
+  std::int64_t tile_cols() const { return tile_vectors_ * kernels_.lanes; }
+
+ private:
+  struct Block {
+    std::int64_t batch, row0, row1, col, cols, width, depth, depths;  ///< width: columns of a full tile
+    bool first, last;                                                 ///< of the blocks along the depth
+    const std::byte* right;                                           ///< packed; null: read in place
+  };
+  /// Rows of the left operand from `first` on: packed, or (data null) where they are.
+  struct Left {
+    const std::byte* data = nullptr;
+    std::int64_t first = 0, row = 0, depth = 0;
+  };
+  void choose_tile();
+  std::int64_t right_panel_cols(std::int64_t cols) const;
+  std::int64_t group_rows(const Block& block) const;
+  void pack_right(const Block& block, std::byte* to) const;
+  Left pack_left(const Block& block, std::int64_t row, std::int64_t rows) const;
+  void prepare_segments(const Block& block, const Left& left) const;
+  void run_rows(const Block& block) const;
+  void run_group(const Block& block, const Left& left, std::int64_t row0, std::int64_t row1) const;
+  void run_class(const Block& block, const RowClass& rows, TileCall call) const;
+  void finish(const Block& block, std::int64_t row0, std::int64_t row1, const std::byte* finished) const;
+  template <class T>
+  T* element(T* base, std::int64_t offset) const {
+    return base + offset * elements_.stored_bytes;
+  }
+
+  const ContractionPhase& phase_;
+  const ContractionRun& run_;
+  bool swapped_;
+  ContractionElements elements_;
+  const MicroKernels& kernels_;
+  RowTable table_;
+  const std::byte *lhs_, *rhs_;
+  std::byte* out_;
+  std::optional<std::int64_t> rhs_depth_;
+  bool left_direct_ = false, right_direct_ = false, out_direct_ = false;
+  bool depth_inside_ = false;  ///< packed left rows are row-major: depth runs are copied
+  std::int64_t tile_vectors_ = 1;
+};
+
+}  // namespace kiln::ops
