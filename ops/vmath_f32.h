@@ -140,9 +140,20 @@ S tanh(S x) {
 
 template <class S>
 S sigmoid(S x) {
+  using I = int_of<S>;
   S one = constant<S>(1);
-  S e = exp_bounded(max(constant<S>(-104), negate(abs(x))));
-  return select(x < constant<S>(0), e, one) / (one + e);
+  auto negative = x < constant<S>(0);
+  // exp(-|x|) = e + e_low and 1 + exp(-|x|) = sum + sum_low: what the high parts lose is put back into the quotient.
+  ExpReduction<S> reduced(max(constant<S>(-104), negate(abs(x))));
+  S part = expm1_reduced(reduced.r);
+  S head = one + part;
+  S e = scale(head, reduced.n);
+  S e_low = (part - (head - one)) * pow2<S>(max(I::constant(-126), reduced.n));
+  S sum = one + e;
+  S sum_low = (e - (sum - one)) + e_low;
+  S quotient = select(negative, e, one) / sum;
+  S inverse = select(negative, one - quotient, quotient);
+  return quotient + (select(negative, e_low, constant<S>(0)) - quotient * sum_low) * inverse;
 }
 
 template <class S>
@@ -249,20 +260,47 @@ S pow(S a, S b) {
   return f64::pow_specials(x, y, exp2_for_pow(exponent)).template to<float>();
 }
 
+/// The significand of a positive x as an integer in [2^23, 2^24), in double, and the exponent of its unit.
+template <class S>
+struct Significand {
+  rebind<S, double> integer;
+  int_of<S> exponent;
+  explicit Significand(S x) : integer(x.template to<double>()), exponent(x.as_int()) {
+    using I = int_of<S>;
+    auto subnormal = x < constant<S>(0x1p-126);
+    I bits = select(subnormal, x * constant<S>(0x1p24), x).as_int();
+    exponent = bits.shr(23) - select(subnormal, I::constant(150 + 24), I::constant(150));
+    integer = ((bits & I::constant(0x7fffff)) | I::constant(150 << 23)).as_float().template to<double>();
+  }
+};
+
+/// x modulo m, for integers x < 2^53 and m < 2^24.
+template <class D>
+D integer_modulo(D x, D m) {
+  D rest = x - floor(x / m) * m;
+  return select(rest < constant<D>(0), rest + m, rest);
+}
+
+/// C's fmod, exactly: 2^k modulo the divisor by squaring, k the difference of the exponents.
 template <class S>
 S remainder(S a, S b) {
-  // Long division in double: each step takes 28 bits of the quotient, whose product with the divisor is exact.
-  static constexpr double kPowers[] = {1, 0x1p28, 0x1p56, 0x1p84, 0x1p112, 0x1p140, 0x1p168, 0x1p196, 0x1p224, 0x1p252};
+  using I = int_of<S>;
   using D = rebind<S, double>;
-  D rest = abs(a).template to<double>();
-  D divisor = abs(b).template to<double>();
-  for (int step = 9; step >= 0; --step) {
-    D scaled = divisor * constant<D>(kPowers[step]);
-    rest = rest - floor(rest / scaled) * scaled;
-    rest = select(rest < constant<D>(0), rest + scaled, rest);
+  S magnitude = abs(a);
+  S divisor = abs(b);
+  Significand<S> dividend(magnitude);
+  Significand<S> modulus(divisor);
+  I k = max(I::constant(0), dividend.exponent - modulus.exponent);
+  constexpr int kSquarings = 4;  // k < 2^9, and 2^(k / 16) < 2^23
+  D power = pow2<S>(min(I::constant(22), k.shr(kSquarings))).template to<double>();
+  for (int bit = kSquarings - 1; bit >= 0; --bit) {
+    D doubled = select((k & I::constant(1 << bit)) != I::constant(0), constant<S>(2), constant<S>(1)).template to<double>();
+    power = integer_modulo(power * power * doubled, modulus.integer);
   }
-  S result = copysign(rest.template to<float>(), a);
-  return select((abs(b) == infinity<S>()) & (abs(a) < infinity<S>()), a, result);
+  D rest = integer_modulo(power * dividend.integer, modulus.integer);
+  S result = copysign(scale(rest.template to<float>(), modulus.exponent), a);
+  result = select(magnitude < divisor, a, result);
+  return select((magnitude < infinity<S>()) & (divisor > constant<S>(0)), result, quiet_nan<S>());
 }
 
 }  // namespace kiln::ops::vmath::f32

@@ -224,9 +224,19 @@ S tanh(S x) {
 
 template <class S>
 S sigmoid(S x) {
+  using I = int_of<S>;
   S one = constant<S>(1);
-  S e = exp_bounded(max(constant<S>(-746), negate(abs(x))));
-  return select(x < constant<S>(0), e, one) / (one + e);
+  auto negative = x < constant<S>(0);
+  // exp(-|x|) = e + e_low and 1 + exp(-|x|) = sum + sum_low: what the high parts lose is put back into the quotient.
+  ExpReduction<S> reduced(max(constant<S>(-746), negate(abs(x))), constant<S>(0));
+  Pair<S> part = fast_two_sum(reduced.r, fma(reduced.r * reduced.r, expm1_tail(reduced.r), reduced.r_low));
+  Pair<S> head = fast_two_sum(one, part.high);
+  S e = scale(head.high, reduced.n);
+  S e_low = (head.low + part.low) * pow2<S>(max(I::constant(-1022), reduced.n));
+  Pair<S> sum = fast_two_sum(one, e);
+  S quotient = select(negative, e, one) / sum.high;
+  S inverse = select(negative, one - quotient, quotient);
+  return quotient + (select(negative, e_low, constant<S>(0)) - quotient * (sum.low + e_low)) * inverse;
 }
 
 template <class S>
@@ -435,21 +445,60 @@ S pow(S x, S y) {
   return pow_specials(x, y, power);
 }
 
+/// The significand of a positive x as an integer in [2^52, 2^53), and the exponent of its unit.
+template <class S>
+struct Significand {
+  S integer;
+  int_of<S> exponent;
+  explicit Significand(S x) : integer(x), exponent(x.as_int()) {
+    using I = int_of<S>;
+    auto subnormal = x < constant<S>(0x1p-1022);
+    I bits = select(subnormal, x * constant<S>(0x1p53), x).as_int();
+    exponent = bits.shr(52) - select(subnormal, I::constant(1075 + 53), I::constant(1075));
+    integer = ((bits & I::constant(0xfffffffffffff)) | I::constant(std::int64_t{1075} << 52)).as_float();
+  }
+};
+
+/// What is left of an integer |x| <= m after taking away m where that brings it nearer to 0: at most m / 2 in magnitude.
+template <class S>
+S balanced(S x, S m) {
+  S half = constant<S>(0.5) * m;
+  x = select(x > half, x - m, x);
+  return select(x < negate(half), x + m, x);
+}
+
+/// x * y modulo m in balanced form, exactly, for integers |x|, |y| <= m / 2 and m < 2^53. The rounded quotient is off by less than 1, so
+/// that the rest, taken from both products exactly, is at most m.
+template <class S>
+S balanced_product(S x, S y, S m) {
+  Pair<S> product = two_product(x, y);
+  Pair<S> multiple = two_product(round_even(product.high / m), m);
+  return balanced((product.high - multiple.high) + (product.low - multiple.low), m);
+}
+
+/// C's fmod, exactly: 2^k modulo the divisor by squaring, k the difference of the exponents.
 template <class S>
 S remainder(S a, S b) {
+  using I = int_of<S>;
   S magnitude = abs(a);
   S divisor = abs(b);
-  S quotient = floor(magnitude / divisor);
-  auto large = divisor > constant<S>(0x1p900);
-  S down = select(large, constant<S>(0x1p-100), constant<S>(1));
-  S up = select(large, constant<S>(0x1p100), constant<S>(1));
-  S scaled = divisor * down;
-  Pair<S> product = two_product(quotient, scaled);
-  S rest = (magnitude * down - product.high) - product.low;
-  rest = select(rest < constant<S>(0), rest + scaled, rest);
-  rest = select(rest >= scaled, rest - scaled, rest);
-  S result = copysign(rest * up, a);
-  return select(magnitude < divisor, a, result);
+  Significand<S> dividend(magnitude);
+  Significand<S> modulus(divisor);
+  S m = modulus.integer;
+  I k = max(I::constant(0), dividend.exponent - modulus.exponent);
+  constexpr int kSquarings = 6;  // k < 2^12, and 2^(k / 64) is below m / 2
+  S power = pow2<S>(min(I::constant(50), k.shr(kSquarings)));
+  for (int bit = kSquarings - 1; bit >= 0; --bit) {
+    power = balanced_product(power, power, m);
+    S twice = balanced(power + power, m);
+    power = select((k & I::constant(1 << bit)) != I::constant(0), twice, power);
+  }
+  S whole = dividend.integer;
+  S rest = balanced_product(power, balanced(select(whole >= m, whole - m, whole), m), m);
+  rest = select(rest < constant<S>(0), rest + m, rest);
+  S result = copysign(scale(rest, modulus.exponent), a);
+  result = select(magnitude < divisor, a, result);
+  return select((magnitude < infinity<S>()) & (divisor > constant<S>(0)), result, quiet_nan<S>());
 }
 
 }  // namespace f64

@@ -30,7 +30,7 @@ KILN_VMATH_UNARY(log1p)
 KILN_VMATH_UNARY(tanh)
 /// Error function, within 2 ulp.
 KILN_VMATH_UNARY(erf)
-/// 1 / (1 + exp(-x)), within 2.5 ulp.
+/// 1 / (1 + exp(-x)), within 2 ulp.
 KILN_VMATH_UNARY(sigmoid)
 /// Sine, within 2 ulp.
 KILN_VMATH_UNARY(sin)
@@ -86,7 +86,7 @@ S divide(S a, S b) {
   }
 }
 
-/// Remainder with the sign of a. Exact for float32; for float64 where |a / b| < 2^53.
+/// Remainder with the sign of a, exact: C's fmod.
 template <class S>
 S remainder(S a, S b) {
   if constexpr (!is_floating<S>) {

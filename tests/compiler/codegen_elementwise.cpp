@@ -97,3 +97,20 @@ TEST_CASE("a product that others read too is rounded for all") {
   s.output(s.op("add", {product, c})).output(product).numerics(Numerics::standard);
   check_against_eager(s);
 }
+
+TEST_CASE("remainders of operands with any bits") {
+  for (const DType t : {DType::float32, DType::float64}) {
+    for (const char* op : {"rem", "mod"}) {
+      CAPTURE(name(t), op);
+      SpecBuilder s;
+      const int a = s.input(t, {20011}), b = s.input(t, {20011});
+      s.output(s.op(op, {a, b}));
+      check_against_eager(s, 3, true, [](std::vector<Bytes>& inputs) {
+        std::mt19937 engine(9);
+        for (Bytes& bytes : inputs) {
+          for (std::byte& byte : bytes) byte = static_cast<std::byte>(engine());
+        }
+      });
+    }
+  }
+}
