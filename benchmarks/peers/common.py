@@ -5,6 +5,7 @@ Each script runs one library: `[MODE=...] [THREADS=N] python jax_.py [PREFIX,PRE
 """
 import json
 import os
+import resource
 import sys
 import time
 
@@ -18,6 +19,9 @@ _LIBRARY = os.path.basename(sys.argv[0]).split("_")[0]
 PEER = {"tf/xla": "tf-xla", "tf/eager": "tf-eager", "torch/compile": "torch-compile"}.get(f"{_LIBRARY}/{MODE}", _LIBRARY)
 
 CHAIN_SIZES = [1_000, 100_000, 1_000_000, 16_000_000]
+RESNET = [(64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1)]  # outputs and stride of each block
+LM = {"vocabulary": 256, "length": 128, "batch": 8, "width": 256, "heads": 4, "hidden": 1024, "blocks": 2}
+LSTM = {"steps": 100, "batch": 32, "inputs": 64, "hidden": 128}
 MATMULS = [(32, 784, 128), (512, 512, 512), (1024, 1024, 1024), (2048, 2048, 2048), (37, 53, 71)]
 
 
@@ -50,6 +54,14 @@ def timeit(workload, step, seconds=1.5, least=7, metric="us"):
         if len(samples) >= least and time.perf_counter() - begin > 20:
             break
     emit(workload, metric, round(float(np.median(samples)) * 1e6, 3))
+
+
+def emit_memory(workload):
+    emit(workload, "rss_mb", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def integers(limit, *shape):
+    return rng.integers(0, limit, shape).astype(np.int32)
 
 
 def f32(*shape, scale=1.0):

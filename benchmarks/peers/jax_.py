@@ -105,3 +105,106 @@ if c.want("cnn_step"):
 
     state = (p, [jnp.zeros_like(a) for a in p], [jnp.zeros_like(a) for a in p], jnp.float32(0))
     train("cnn_step", cnn_step, state, array(c.f32(32, 28, 28, 1)), array(c.labels(32)))
+
+
+def conv(x, w, stride=1):
+    return lax.conv_general_dilated(x, w, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def conv_weights(inputs, outputs, size):
+    return [c.glorot(size, size, inputs, outputs), np.ones(outputs, np.float32), c.zeros(outputs)]
+
+
+def normalized_conv(p, x, stride=1):
+    """Convolution, then batch normalization by the statistics of the batch."""
+    kernel, scale, shift = p
+    y = conv(x, kernel, stride)
+    mean = y.mean((0, 1, 2))
+    variance = jnp.square(y).mean((0, 1, 2)) - mean * mean
+    return (y - mean) * (lax.rsqrt(variance + 1e-5) * scale) + shift
+
+
+if c.want("resnet18_step_b32"):
+    p, inputs = [conv_weights(3, 64, 3)], 64
+    for outputs, stride in c.RESNET:
+        shortcut = [conv_weights(inputs, outputs, 1)] if stride != 1 or inputs != outputs else []
+        p.append([conv_weights(inputs, outputs, 3), conv_weights(outputs, outputs, 3), *shortcut])
+        inputs = outputs
+    p = jax.tree.map(array, [*p, [c.glorot(512, 10), c.zeros(10)]])
+
+    def resnet_loss(p, x, y):
+        h = relu(normalized_conv(p[0], x))
+        for (_, stride), block in zip(c.RESNET, p[1:-1]):
+            t = normalized_conv(block[1], relu(normalized_conv(block[0], h, stride)))
+            h = relu((normalized_conv(block[2], h, stride) if len(block) == 3 else h) + t)
+        return cross_entropy(h.mean((1, 2)) @ p[-1][0] + p[-1][1], y)
+
+    def resnet_step(state, x, y):
+        p, momentum = state
+        loss, g = jax.value_and_grad(resnet_loss)(p, x, y)
+        momentum = jax.tree.map(lambda m, g: 0.9 * m + g, momentum, g)
+        return (jax.tree.map(lambda p, m: p - 0.1 * m, p, momentum), momentum), loss
+
+    train("resnet18_step_b32", resnet_step, (p, jax.tree.map(jnp.zeros_like, p)), array(c.f32(32, 32, 32, 3)), array(c.labels(32)))
+    c.emit_memory("resnet18_step_b32")
+
+if c.want("lm_step"):
+    width, heads, hidden = c.LM["width"], c.LM["heads"], c.LM["hidden"]
+
+    def norm_weights():
+        return [np.ones(width, np.float32), c.zeros(width)]
+
+    def block_weights():
+        attention = [*norm_weights(), c.glorot(width, 3 * width), c.glorot(width, width)]
+        return attention + [*norm_weights(), c.glorot(width, hidden), c.zeros(hidden), c.glorot(hidden, width), c.zeros(width)]
+
+    embeddings = [c.f32(c.LM["vocabulary"], width, scale=0.02), c.f32(c.LM["length"], width, scale=0.02)]
+    p = jax.tree.map(array, [*embeddings, [block_weights() for _ in range(c.LM["blocks"])], c.glorot(width, c.LM["vocabulary"])])
+
+    def normalize(x, scale, shift):
+        mean = x.mean(-1, keepdims=True)
+        variance = jnp.square(x - mean).mean(-1, keepdims=True)
+        return (x - mean) * lax.rsqrt(variance + 1e-5) * scale + shift
+
+    def attend(x, causal):
+        b, t, _ = x.shape
+        q, k, v = [u.reshape(b, t, heads, width // heads).transpose(0, 2, 1, 3) for u in jnp.split(x, 3, -1)]
+        scores = jnp.where(causal, q @ k.transpose(0, 1, 3, 2) / (width // heads) ** 0.5, -1e9)
+        return (jax.nn.softmax(scores) @ v).transpose(0, 2, 1, 3).reshape(b, t, width)
+
+    def lm_loss(p, x, y):
+        h = p[0][x] + p[1]
+        causal = jnp.tril(jnp.ones((x.shape[1], x.shape[1]), bool))
+        for q in p[2]:
+            h = h + attend(normalize(h, q[0], q[1]) @ q[2], causal) @ q[3]
+            h = h + jax.nn.gelu(normalize(h, q[4], q[5]) @ q[6] + q[7]) @ q[8] + q[9]
+        return cross_entropy((h @ p[3]).reshape(-1, c.LM["vocabulary"]), y.reshape(-1))
+
+    def lm_step(state, x, y):
+        loss, g = jax.value_and_grad(lm_loss)(state[0], x, y)
+        return adam(state[0], g, *state[1:]), loss
+
+    zeros = jax.tree.map(jnp.zeros_like, p)
+    x, y = [array(c.integers(c.LM["vocabulary"], c.LM["batch"], c.LM["length"])) for _ in range(2)]
+    train("lm_step", lm_step, (p, zeros, jax.tree.map(jnp.copy, zeros), jnp.float32(0)), x, y)
+
+if c.want("lstm_step"):
+    hidden = c.LSTM["hidden"]
+    p = [c.glorot(c.LSTM["inputs"], 4 * hidden), c.glorot(hidden, 4 * hidden), c.zeros(4 * hidden), c.glorot(hidden, 10), c.zeros(10)]
+
+    def lstm_loss(p, x, y):
+        def cell(state, step_input):
+            h, memory = state
+            i, f, g, o = jnp.split(step_input @ p[0] + h @ p[1] + p[2], 4, -1)
+            memory = jax.nn.sigmoid(f) * memory + jax.nn.sigmoid(i) * jnp.tanh(g)
+            return (jax.nn.sigmoid(o) * jnp.tanh(memory), memory), None
+
+        start = jnp.zeros((x.shape[1], hidden))
+        (h, _), _ = lax.scan(cell, (start, start), x)
+        return cross_entropy(h @ p[3] + p[4], y)
+
+    def lstm_step(p, x, y):
+        loss, g = jax.value_and_grad(lstm_loss)(p, x, y)
+        return [a - 0.01 * b for a, b in zip(p, g)], loss
+
+    train("lstm_step", lstm_step, [array(a) for a in p], array(c.f32(c.LSTM["steps"], c.LSTM["batch"], c.LSTM["inputs"])), array(c.labels(c.LSTM["batch"])))

@@ -79,3 +79,26 @@ if c.want("cnn_step"):
     hidden = [layers.Conv2D(32, 3, padding="same", activation="relu"), layers.MaxPool2D(), layers.Flatten(), layers.Dense(256, "relu"), layers.Dense(128, "relu")]
     model = keras.Sequential([keras.Input((28, 28, 1)), *hidden, layers.Dense(10)])
     train("cnn_step", model, keras.optimizers.Adam(), array(c.f32(32, 28, 28, 1)), array(c.labels(32)))
+
+
+def normalized_conv(x, outputs, size, stride):
+    return layers.BatchNormalization()(layers.Conv2D(outputs, size, stride, padding="same", use_bias=False)(x))
+
+
+if c.want("resnet18_step_b32"):
+    image = keras.Input((32, 32, 3))
+    h, inputs = layers.ReLU()(normalized_conv(image, 64, 3, 1)), 64
+    for outputs, stride in c.RESNET:
+        t = normalized_conv(layers.ReLU()(normalized_conv(h, outputs, 3, stride)), outputs, 3, 1)
+        if stride != 1 or inputs != outputs:
+            h = normalized_conv(h, outputs, 1, stride)
+        h, inputs = layers.ReLU()(h + t), outputs
+    model = keras.Model(image, layers.Dense(10)(layers.GlobalAveragePooling2D()(h)))
+    train("resnet18_step_b32", model, keras.optimizers.SGD(0.1, 0.9), array(c.f32(32, 32, 32, 3)), array(c.labels(32)))
+    c.emit_memory("resnet18_step_b32")
+
+if c.want("lstm_step"):
+    sequence = keras.Input((c.LSTM["steps"], c.LSTM["inputs"]))
+    model = keras.Model(sequence, layers.Dense(10)(layers.LSTM(c.LSTM["hidden"])(sequence)))
+    x = array(c.f32(c.LSTM["batch"], c.LSTM["steps"], c.LSTM["inputs"]))
+    train("lstm_step", model, keras.optimizers.SGD(0.01), x, array(c.labels(c.LSTM["batch"])))
