@@ -8,6 +8,7 @@
 #include "ir/export.h"
 #include "ir/import.h"
 #include "passes/build_plan.h"
+#include "passes/dump.h"
 #include "passes/fuse_ir.h"
 #include "passes/pipeline.h"
 
@@ -22,7 +23,7 @@ using runtime::StageId;
 std::string& text_of(CompileResult& result, StageId id) { return result.text[static_cast<std::size_t>(id)]; }
 
 /// Graph to plan.
-void plan(const CompileRequest& request, CompileResult& result, StageClock& clock) {
+void plan(const CompileRequest& request, CompileResult& result, StageClock& clock, passes::Dump& dump) {
   double start = milliseconds_now();
   const auto lap = [&](const char* stage) {
     const double now = milliseconds_now();
@@ -35,7 +36,7 @@ void plan(const CompileRequest& request, CompileResult& result, StageClock& cloc
   lap("import");
   passes::PipelineOptions options;
   options.passes = {request.numerics, request.target};
-  options.dump_directory = request.dump_directory;
+  options.dump = &dump;
   passes::run_pipeline(*module, options, result);
   for (const runtime::StageTime& t : result.times) clock.add(t.stage.c_str(), t.milliseconds);
   start = milliseconds_now();
@@ -43,23 +44,25 @@ void plan(const CompileRequest& request, CompileResult& result, StageClock& cloc
   result.plan = passes::build_plan(fused, request.numerics, request.graph);
   lap("plan");
   text_of(result, StageId::kernels) = passes::kernels_text(fused, result.plan, request.graph);
+  dump.stage("kernels", text_of(result, StageId::kernels), "txt");
   lap("print");
 }
 
 /// The kernels that the caller lacks; all of them where their text is wanted.
-void compile_missing(const CompileRequest& request, CompileResult& result, StageClock& clock) {
+void compile_missing(const CompileRequest& request, CompileResult& result, StageClock& clock, passes::Dump& dump) {
+  const bool low_level = request.want_low_level_text || dump.enabled();
   std::vector<const KernelSpec*> specs;
   std::vector<std::string> keys;
   std::vector<bool> missing;
   for (const KernelSpec& spec : result.plan.kernels) {
     std::string key = spec.key();
     const bool lacking = !request.has_kernel || !request.has_kernel(key);
-    if (!lacking && !request.want_low_level_text) continue;
+    if (!lacking && !low_level) continue;
     specs.push_back(&spec);
     keys.push_back(std::move(key));
     missing.push_back(lacking);
   }
-  std::vector<LowLevelText> texts(request.want_low_level_text ? specs.size() : 0);
+  std::vector<LowLevelText> texts(low_level ? specs.size() : 0);
   std::vector<std::string> objects = compile_kernels(specs, request.target, texts, clock);
   for (std::size_t i = 0; i < specs.size(); ++i) {
     if (!texts.empty()) {
@@ -68,6 +71,10 @@ void compile_missing(const CompileRequest& request, CompileResult& result, Stage
     }
     if (missing[i]) result.objects.push_back({keys[i], std::move(objects[i])});
   }
+  if (!dump.enabled()) return;
+  dump.stage("llvm", text_of(result, StageId::llvm), "ll");
+  dump.stage("assembly", text_of(result, StageId::assembly), "s");
+  dump.stage("graph", request.graph->dot(), "dot");
 }
 
 }  // namespace
@@ -75,9 +82,10 @@ void compile_missing(const CompileRequest& request, CompileResult& result, Stage
 
 extern "C" void kiln_compile(const kiln::runtime::CompileRequest& request, kiln::runtime::CompileResult& result) {
   kiln::codegen::StageClock clock;
-  kiln::codegen::plan(request, result, clock);
+  kiln::passes::Dump dump(request.dump_directory);
+  kiln::codegen::plan(request, result, clock, dump);
   const double start = kiln::codegen::milliseconds_now();
-  kiln::codegen::compile_missing(request, result, clock);
+  kiln::codegen::compile_missing(request, result, clock, dump);
   clock.add("kernels (wall)", kiln::codegen::milliseconds_now() - start);
   result.times = clock.times();
 }

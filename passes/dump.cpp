@@ -21,14 +21,14 @@ Dump::Dump(const std::string& directory) {
   directory_.clear();
 }
 
-void Dump::write(std::string_view name, const std::string& text) {
+void Dump::pass(std::string_view name, const std::string& text) {
+  stage(name, text == last_ ? "// (unchanged)" : text);
+  last_ = text;
+}
+
+void Dump::stage(std::string_view name, const std::string& text, std::string_view extension) {
   if (!enabled()) return;
-  std::ofstream out(fmt::format("{}/{:02}_{}.mlir", directory_, ++count_, name));
-  if (text == last_) {
-    out << "// (unchanged)\n";
-    return;
-  }
-  out << text << "\n";
+  std::ofstream(fmt::format("{}/{:02}_{}.{}", directory_, ++count_, name, extension)) << text << "\n";
   last_ = text;
 }
 

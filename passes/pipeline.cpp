@@ -28,7 +28,7 @@ constexpr std::array kPasses = {
 class Runner {
  public:
   Runner(mlir::ModuleOp module, const PipelineOptions& options, runtime::CompileResult& result)
-      : module_(module), function_(ir::only_function(module)), options_(options), result_(result), dump_(options.dump_directory) {}
+      : module_(module), function_(ir::only_function(module)), options_(options), result_(result) {}
 
   void operator()(std::string_view name) {
     for (const PassInfo& pass : kPasses) {
@@ -42,7 +42,7 @@ class Runner {
     const auto start = std::chrono::steady_clock::now();
     text = ir::text(function_);
     add_time("print", start);
-    dump_.write(name, text);
+    if (options_.dump != nullptr) options_.dump->stage(name, text);
   }
 
  private:
@@ -53,7 +53,7 @@ class Runner {
     pass.run(function_, options_.passes);
     add_time(pass.name, start);
     if (options_.verify) KILN_ASSERT(mlir::succeeded(mlir::verify(module_)), "invalid IR after {}:\n{}", pass.name, ir::text(function_));
-    if (dump_.enabled()) dump_.write(pass.name, ir::text(function_));
+    if (options_.dump != nullptr && options_.dump->enabled()) options_.dump->pass(pass.name, ir::text(function_));
   }
 
   void add_time(std::string_view name, Clock::time_point start) {
@@ -64,7 +64,6 @@ class Runner {
   mlir::func::FuncOp function_;
   const PipelineOptions& options_;
   runtime::CompileResult& result_;
-  Dump dump_;
 };
 
 }  // namespace

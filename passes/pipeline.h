@@ -2,8 +2,7 @@
 #pragma once
 #include <mlir/IR/BuiltinOps.h>
 
-#include <string>
-
+#include "passes/dump.h"
 #include "passes/passes.h"
 #include "runtime/compile.h"
 
@@ -11,8 +10,8 @@ namespace kiln::passes {
 
 struct PipelineOptions {
   PassOptions passes;
-  std::string dump_directory;  ///< numbered IR after each pass, "(unchanged)" where so; empty for none
-  bool verify = false;         ///< run MLIR's verifier after each pass: InternalError naming the pass
+  Dump* dump = nullptr;  ///< gets the IR after each pass; may be null
+  bool verify = false;   ///< run MLIR's verifier after each pass: InternalError naming the pass
 };
 
 /// Runs every pass up to and including fuse. Fills result.text of captured, optimized and fused, and appends one StageTime a pass.

@@ -69,7 +69,8 @@ void run_on_functions(mlir::ModuleOp module, passes::PassFunction pass) {
 void run_whole_pipeline(mlir::ModuleOp module) {
   passes::PipelineOptions options;
   options.passes = pass_options();
-  options.dump_directory = dump_option;
+  passes::Dump dump(dump_option);
+  options.dump = &dump;
   options.verify = true;
   runtime::CompileResult result;
   passes::run_pipeline(module, options, result);
