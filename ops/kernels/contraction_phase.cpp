@@ -80,7 +80,7 @@ void cut_runs(const std::vector<Run>& runs, std::int64_t begin, std::int64_t cou
     Run run = *at;
     std::int64_t skipped = std::max<std::int64_t>(begin - run.begin, 0);
     run.offset += skipped * run.stride;
-    if (run.window >= 0) run.position[static_cast<std::size_t>(run.window)] += static_cast<std::int32_t>(skipped) * run.step;
+    if (run.window >= 0) run.position[static_cast<std::size_t>(run.window)] += skipped * run.step;
     run.length = std::min(run.length - skipped, begin + count - (run.begin + skipped));
     run.begin += skipped - begin;
     part.push_back(run);

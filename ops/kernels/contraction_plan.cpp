@@ -206,10 +206,10 @@ void fill_lhs_runs(const ContractionPhase& phase, bool rows, std::int64_t begin,
     std::int64_t extent = group.loops[static_cast<std::size_t>(loop)].extent;
     for (Run& run : runs) {
       std::int64_t digit = (begin + run.begin) / below % extent;
-      run.position[static_cast<std::size_t>(i)] = static_cast<std::int32_t>((rows ? w.row_start : 0) + digit * step);
+      run.position[static_cast<std::size_t>(i)] = (rows ? w.row_start : 0) + digit * step;
       if (loop == group.count - 1) {
         run.window = i;
-        run.step = static_cast<std::int32_t>(step);
+        run.step = step;
       }
     }
   }

@@ -51,9 +51,9 @@ struct Run {
   std::int64_t length = 0;
   std::int64_t offset = 0;  ///< of the first index, in elements
   std::int64_t stride = 0;
-  std::array<std::int32_t, kMaxWindows> position = {};  ///< of the first index, its part of each window's position
+  std::array<std::int64_t, kMaxWindows> position = {};  ///< of the first index, its part of each window's position
   std::int32_t window = -1;                             ///< the window that the run moves along, -1 if none
-  std::int32_t step = 0;                                ///< positions an index moves in that window
+  std::int64_t step = 0;                                ///< positions an index moves in that window
 };
 
 enum class Operand : std::uint8_t { lhs, rhs, out };

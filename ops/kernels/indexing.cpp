@@ -56,18 +56,24 @@ T add_wrapping(T a, T b) {
 template <class T>
 void add_columns(const Indexing& s, const T* updates, T* slab, std::int64_t begin, std::int64_t end) {
   if constexpr (std::same_as<T, float16> || std::same_as<T, bfloat16>) {
-    // One rounding for the whole op: the slab's columns live in float meanwhile.
-    std::int64_t width = end - begin;
-    std::vector<float> wide(static_cast<std::size_t>(s.length * width));
-    for (std::int64_t r = 0; r < s.length; ++r) {
-      for (std::int64_t c = 0; c < width; ++c) wide[static_cast<std::size_t>(r * width + c)] = widen(slab[r * s.inner + begin + c]);
-    }
+    // One rounding for the whole op: the rows that get updates live in float meanwhile.
+    auto width = static_cast<std::size_t>(end - begin);
+    std::vector<std::int64_t> place(static_cast<std::size_t>(s.length), -1), touched;
+    std::vector<float> wide;
     for (std::int64_t index : s.indices) {
-      for (std::int64_t c = 0; c < width; ++c) wide[static_cast<std::size_t>(index * width + c)] += widen(updates[begin + c]);
+      std::int64_t& at = place[static_cast<std::size_t>(index)];
+      if (at < 0) {
+        at = static_cast<std::int64_t>(touched.size());
+        touched.push_back(index);
+        for (std::size_t c = 0; c < width; ++c) wide.push_back(widen(slab[index * s.inner + begin + static_cast<std::int64_t>(c)]));
+      }
+      float* sum = wide.data() + static_cast<std::size_t>(at) * width;
+      for (std::size_t c = 0; c < width; ++c) sum[c] += widen(updates[begin + static_cast<std::int64_t>(c)]);
       updates += s.inner;
     }
-    for (std::int64_t r = 0; r < s.length; ++r) {
-      for (std::int64_t c = 0; c < width; ++c) slab[r * s.inner + begin + c] = narrow(wide[static_cast<std::size_t>(r * width + c)], T{});
+    for (std::size_t i = 0; i < touched.size(); ++i) {
+      T* to = slab + touched[i] * s.inner + begin;
+      for (std::size_t c = 0; c < width; ++c) to[c] = narrow(wide[i * width + c], T{});
     }
   } else {
     for (std::int64_t index : s.indices) {
