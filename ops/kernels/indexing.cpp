@@ -1,6 +1,7 @@
 // Eager kernels of gather and scatter_add.
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "base/half.h"
@@ -59,15 +60,17 @@ void add_columns(const Indexing& s, const T* updates, T* slab, std::int64_t begi
     // One rounding for the whole op: the rows that get updates live in float meanwhile.
     auto width = static_cast<std::size_t>(end - begin);
     std::vector<std::int64_t> place(static_cast<std::size_t>(s.length), -1), touched;
-    std::vector<float> wide;
+    auto wide = std::make_unique_for_overwrite<float[]>(std::min(s.indices.size(), place.size()) * width);
     for (std::int64_t index : s.indices) {
       std::int64_t& at = place[static_cast<std::size_t>(index)];
-      if (at < 0) {
+      bool first = at < 0;
+      if (first) {
         at = static_cast<std::int64_t>(touched.size());
         touched.push_back(index);
-        for (std::size_t c = 0; c < width; ++c) wide.push_back(widen(slab[index * s.inner + begin + static_cast<std::int64_t>(c)]));
       }
-      float* sum = wide.data() + static_cast<std::size_t>(at) * width;
+      float* sum = wide.get() + static_cast<std::size_t>(at) * width;
+      const T* from = slab + index * s.inner + begin;
+      for (std::size_t c = 0; first && c < width; ++c) sum[c] = widen(from[c]);
       for (std::size_t c = 0; c < width; ++c) sum[c] += widen(updates[begin + static_cast<std::int64_t>(c)]);
       updates += s.inner;
     }
