@@ -12,6 +12,7 @@ namespace kiln::ops {
 namespace {
 
 constexpr std::int64_t kDepthBlock = 512;            ///< depth of a packed block of the right operand
+constexpr std::int64_t kSlidingDepth = 1280;         ///< the same where neighbouring rows share most of their left elements
 constexpr std::int64_t kRightBytes = 640 << 10;      ///< size of such a block: part of the second-level cache
 constexpr std::int64_t kUnpackedRows = 192;          ///< fewer rows do not pay for packing the right operand
 constexpr std::int64_t kLeftBytes = 96 << 10;        ///< left rows packed together; the widest panel may need more
@@ -116,6 +117,7 @@ PhaseRunner::PhaseRunner(const ContractionPhase& phase, const ContractionRun& ru
   lhs_ = element(lhs_, phase.lhs_base);
   rhs_ = element(rhs_, phase.rhs_base);
   out_ = element(out_, phase.out_base);
+  if (phase.depth.count > 0) lhs_depth_step_ = phase.depth.loops[static_cast<std::size_t>(phase.depth.count - 1)].lhs_stride;
   rhs_depth_ = linear_stride(phase.depth, Operand::rhs, 0);
   bool same = elements_.same();
   left_direct_ = same && (phase.num_windows == 0 || table_.skips_padding());
@@ -153,7 +155,8 @@ void PhaseRunner::run(std::int64_t batch, std::int64_t row0, std::int64_t row1, 
   std::int64_t depth = phase_.depth.size;
   bool packed = !right_direct_ || row1 - row0 > kUnpackedRows;
   // Without memory for partial sums (a result of other type or layout) the depth stays whole.
-  std::int64_t depth_blocks = out_direct_ ? (depth + kDepthBlock - 1) / kDepthBlock : 1;
+  std::int64_t limit = table_.num_classes() > 1 && lhs_depth_step_ == 1 ? kSlidingDepth : kDepthBlock;
+  std::int64_t depth_blocks = out_direct_ ? (depth + limit - 1) / limit : 1;
   depth_blocks = std::max<std::int64_t>(depth_blocks, 1);
   std::int64_t depth_block = std::max<std::int64_t>(1, (depth + depth_blocks - 1) / depth_blocks);
   std::int64_t width = right_panel_cols(col1 - col0);
@@ -290,8 +293,7 @@ void PhaseRunner::run_group(const Block& block, const Left& left, std::int64_t r
     call.right_depth = *rhs_depth_;
     call.right = element(rhs_, batch_offset(phase_, Operand::rhs, block.batch) + block.depth * *rhs_depth_ + block.col);
   }
-  if (left.data == nullptr && phase_.depth.count > 0)
-    call.left_depth = phase_.depth.loops[static_cast<std::size_t>(phase_.depth.count - 1)].lhs_stride;
+  if (left.data == nullptr) call.left_depth = lhs_depth_step_;
   std::byte* finished = nullptr;
   if (out_direct_) {
     call.out = element(out_, batch_offset(phase_, Operand::out, block.batch) + block.col);

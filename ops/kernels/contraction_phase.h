@@ -63,6 +63,7 @@ class PhaseRunner {
   RowTable table_;
   const std::byte *lhs_, *rhs_;
   std::byte* out_;
+  std::int64_t lhs_depth_step_ = 0;  ///< along the innermost depth loop
   std::optional<std::int64_t> rhs_depth_;
   bool left_direct_ = false, right_direct_ = false, out_direct_ = false;
   bool depth_inside_ = false;  ///< packed left rows are row-major: depth runs are copied
