@@ -17,6 +17,8 @@ constexpr std::int64_t kRightBytes = 640 << 10;      ///< size of such a block: 
 constexpr std::int64_t kUnpackedRows = 192;          ///< fewer rows do not pay for packing the right operand
 constexpr std::int64_t kLeftBytes = 96 << 10;        ///< left rows packed together; the widest panel may need more
 constexpr std::int64_t kLeftRows = 512;              ///< most rows packed together
+constexpr std::int64_t kStageElements = 160 << 10;   ///< left elements staged together
+constexpr std::int64_t kWholeDepth = 2048;           ///< deeper sums of narrow results are kept aside between blocks
 constexpr std::int64_t kGroupElements = 8192;        ///< results kept in the first-level cache for the epilogue
 constexpr std::int64_t kSortedElements = 128 << 10;  ///< results of a group whose rows are sorted by their taps
 
@@ -65,7 +67,7 @@ class Scratch {
 };
 
 struct ThreadScratch {
-  Scratch left, right, out;
+  Scratch left, right, out, stage, sums;
   std::vector<Run> rows, panel_rows, depth, right_depth, right_cols;
   std::vector<std::int64_t> row_offsets, col_offsets;
   std::vector<RowClass> classes;
@@ -105,22 +107,24 @@ std::int64_t share(std::int64_t rest, std::int64_t limit, std::int64_t tile) {
 }  // namespace
 
 PhaseRunner::PhaseRunner(const ContractionPhase& phase, const ContractionRun& run, bool swapped)
-    : phase_(phase),
+    : original_(phase),
       run_(run),
       swapped_(swapped),
       elements_(elements_of(run.problem->dtype)),
+      stage_(RowTable(phase, elements_.same()).skips_padding() ? std::nullopt : LeftStage::make(phase, kStageElements)),
+      phase_(stage_ ? stage_->phase() : original_),
       kernels_(KILN_FOR_TARGET(micro_kernels)(elements_.compute)),
-      table_(phase, elements_.same()),
+      table_(phase_, elements_.same()),
       lhs_(static_cast<const std::byte*>(swapped ? run.rhs : run.lhs)),
       rhs_(static_cast<const std::byte*>(swapped ? run.lhs : run.rhs)),
       out_(static_cast<std::byte*>(run.out)) {
   lhs_ = element(lhs_, phase.lhs_base);
   rhs_ = element(rhs_, phase.rhs_base);
   out_ = element(out_, phase.out_base);
-  if (phase.depth.count > 0) lhs_depth_step_ = phase.depth.loops[static_cast<std::size_t>(phase.depth.count - 1)].lhs_stride;
+  if (phase_.depth.count > 0) lhs_depth_step_ = phase_.depth.loops[static_cast<std::size_t>(phase.depth.count - 1)].lhs_stride;
   rhs_depth_ = linear_stride(phase.depth, Operand::rhs, 0);
   bool same = elements_.same();
-  left_direct_ = same && (phase.num_windows == 0 || table_.skips_padding());
+  left_direct_ = stage_.has_value() || (same && (phase.num_windows == 0 || table_.skips_padding()));
   right_direct_ = same && rhs_depth_ && linear_stride(phase.col, Operand::rhs, 1) == 1;
   out_direct_ = same && linear_stride(phase.col, Operand::out, 1) == 1;
   auto inner_run = [](const LoopGroup& group) {
@@ -153,21 +157,50 @@ std::int64_t PhaseRunner::right_panel_cols(std::int64_t cols) const {
 
 void PhaseRunner::run(std::int64_t batch, std::int64_t row0, std::int64_t row1, std::int64_t col0, std::int64_t col1) const {
   std::int64_t depth = phase_.depth.size;
-  bool packed = !right_direct_ || row1 - row0 > kUnpackedRows;
-  // Without memory for partial sums (a result of other type or layout) the depth stays whole.
+  const std::byte* left = element(lhs_, batch_offset(original_, Operand::lhs, batch));
+  std::byte* sums = nullptr;
+  bool cut = stage_ && stage_->depths() < depth;
+  if (!out_direct_ && (cut || depth > kWholeDepth)) sums = scratch.sums.get((row1 - row0) * (col1 - col0) * elements_.compute_bytes);
+  if (!stage_) return run_part({batch, row0, row1, col0, col1, 0, depth, left, sums});
+  std::byte* copy = scratch.stage.get(stage_->elements() * elements_.compute_bytes);
+  for (std::int64_t row = row0 / stage_->rows() * stage_->rows(); row < row1; row += stage_->rows()) {
+    std::int64_t first = std::max(row, row0), end = std::min(row + stage_->rows(), row1);
+    std::byte* part_sums = sums == nullptr ? nullptr : sums + (first - row0) * (col1 - col0) * elements_.compute_bytes;
+    for (std::int64_t d = 0; d < depth; d += stage_->depths()) {
+      std::int64_t offset = stage_->fill(elements_.widening, left, elements_.stored_bytes, copy, row, d);
+      run_part(
+          {batch, first, end, col0, col1, d, std::min(d + stage_->depths(), depth), copy + offset * elements_.compute_bytes, part_sums});
+    }
+  }
+}
+
+void PhaseRunner::run_part(const Part& part) const {
+  std::int64_t depth = part.depth1 - part.depth0;
+  bool packed = !right_direct_ || part.row1 - part.row0 > kUnpackedRows;
+  // Without memory for partial sums the depth stays whole.
   std::int64_t limit = table_.num_classes() > 1 && lhs_depth_step_ == 1 ? kSlidingDepth : kDepthBlock;
-  std::int64_t depth_blocks = out_direct_ ? (depth + limit - 1) / limit : 1;
+  std::int64_t depth_blocks = out_direct_ || part.sums != nullptr ? (depth + limit - 1) / limit : 1;
   depth_blocks = std::max<std::int64_t>(depth_blocks, 1);
   std::int64_t depth_block = std::max<std::int64_t>(1, (depth + depth_blocks - 1) / depth_blocks);
-  std::int64_t width = right_panel_cols(col1 - col0);
-  std::int64_t col_block =
-      std::max(width, kRightBytes / (elements_.compute_bytes * std::max<std::int64_t>(depth_block, 1)) / width * width);
-  for (std::int64_t col = col0; col < col1; col += col_block) {
-    for (std::int64_t d = 0; d == 0 || d < depth; d += depth_block) {
-      std::int64_t cols = std::min(col_block, col1 - col);
-      Block block{
-          batch,  row0, row1, col, cols, right_panel_cols(cols), d, std::min(depth_block, depth - d), d == 0, d + depth_block >= depth,
-          nullptr};
+  std::int64_t width = right_panel_cols(part.col1 - part.col0);
+  std::int64_t col_block = std::max(width, kRightBytes / (elements_.compute_bytes * depth_block) / width * width);
+  for (std::int64_t col = part.col0; col < part.col1; col += col_block) {
+    for (std::int64_t d = part.depth0; d == part.depth0 || d < part.depth1; d += depth_block) {
+      std::int64_t cols = std::min(col_block, part.col1 - col), depths = std::min(depth_block, part.depth1 - d);
+      Block block{.batch = part.batch,
+                  .row0 = part.row0,
+                  .row1 = part.row1,
+                  .col = col,
+                  .cols = cols,
+                  .width = right_panel_cols(cols),
+                  .depth = d,
+                  .depths = depths,
+                  .first = d == 0,
+                  .last = d + depths >= phase_.depth.size,
+                  .right = nullptr,
+                  .left = part.left,
+                  .sums = part.sums == nullptr ? nullptr : part.sums + (col - part.col0) * elements_.compute_bytes,
+                  .sums_row = part.col1 - part.col0};
       if (packed) {
         std::int64_t padded = (cols + block.width - 1) / block.width * block.width;
         std::byte* right = scratch.right.get(padded * std::max<std::int64_t>(block.depths, 1) * elements_.compute_bytes);
@@ -228,8 +261,8 @@ PhaseRunner::Left PhaseRunner::pack_left(const Block& block, std::int64_t row, s
   }
   job.to_inner = 1;
   KILN_FOR_TARGET(pack)(job);
-  if (depth_inside_) return {panel, row, block.depths, 1};
-  return {panel, row, 1, rows};
+  if (depth_inside_) return {panel, row, block.depths, 1, true};
+  return {panel, row, 1, rows, true};
 }
 
 /// Rows that are finished together: their results stay in cache for the epilogue. Sorted rows take whole lines or images where they can,
@@ -249,7 +282,7 @@ void PhaseRunner::prepare_segments(const Block& block, const Left& left) const {
   auto classes = static_cast<std::size_t>(table_.num_classes());
   if (scratch.classes.size() < classes) scratch.classes.resize(classes);
   if (scratch.segments.size() < classes) scratch.segments.resize(classes);
-  if (left.data != nullptr) {
+  if (left.packed) {
     scratch.segments[0].assign(1, TileSegment{0, 0, block.depths});
     return;
   }
@@ -286,17 +319,20 @@ void PhaseRunner::run_rows(const Block& block) const {
 void PhaseRunner::run_group(const Block& block, const Left& left, std::int64_t row0, std::int64_t row1) const {
   table_.fill(row0, row1, scratch.classes);
   TileCall call{.left_depth = left.depth, .right_depth = block.width, .accumulate = !block.first};
-  call.left = left.data != nullptr ? left.data + (row0 - left.first) * left.row * elements_.compute_bytes
-                                   : element(lhs_, batch_offset(phase_, Operand::lhs, block.batch));
+  call.left = left.packed ? left.data + (row0 - left.first) * left.row * elements_.compute_bytes : block.left;
   call.right = block.right;
   if (block.right == nullptr) {
     call.right_depth = *rhs_depth_;
     call.right = element(rhs_, batch_offset(phase_, Operand::rhs, block.batch) + block.depth * *rhs_depth_ + block.col);
   }
-  if (left.data == nullptr) call.left_depth = lhs_depth_step_;
+  if (!left.packed) call.left_depth = lhs_depth_step_;
   std::byte* finished = nullptr;
+  std::int64_t finished_row = block.cols;
   if (out_direct_) {
     call.out = element(out_, batch_offset(phase_, Operand::out, block.batch) + block.col);
+  } else if (block.sums != nullptr) {
+    finished_row = block.sums_row;
+    call.out = finished = block.sums + (row0 - block.row0) * finished_row * elements_.compute_bytes;
   } else {
     call.out = finished = scratch.out.get((row1 - row0) * block.cols * elements_.compute_bytes);
   }
@@ -306,18 +342,18 @@ void PhaseRunner::run_group(const Block& block, const Left& left, std::int64_t r
     call.num_segments = static_cast<std::int64_t>(scratch.segments[i].size());
     if (rows.rows == 0 || (call.num_segments == 0 && !block.first)) continue;
     for (RowRun& run : rows.runs) {
-      if (left.data != nullptr) {
+      if (left.packed) {
         run.left = run.row * left.row;
         run.left_step = left.row;
       }
       if (!out_direct_) {
-        run.out = run.row * block.cols;
-        run.out_step = block.cols;
+        run.out = run.row * finished_row;
+        run.out_step = finished_row;
       }
     }
     run_class(block, rows, call);
   }
-  if (block.last) finish(block, row0, row1, finished);
+  if (block.last) finish(block, row0, row1, finished, finished_row);
 }
 
 namespace {
@@ -396,14 +432,15 @@ void PhaseRunner::run_class(const Block& block, const RowClass& rows, TileCall c
 }
 
 /// Rows [row0, row1) of the block are complete: store them if they are elsewhere, and run the epilogue on them.
-void PhaseRunner::finish(const Block& block, std::int64_t row0, std::int64_t row1, const std::byte* finished) const {
+void PhaseRunner::finish(const Block& block, std::int64_t row0, std::int64_t row1, const std::byte* finished,
+                         std::int64_t finished_row) const {
   if (!out_direct_) {
     scratch.row_offsets.resize(static_cast<std::size_t>(row1 - row0));
     scratch.col_offsets.resize(static_cast<std::size_t>(block.cols));
     fill_offsets(phase_.row, Operand::out, row0, row1 - row0, scratch.row_offsets.data());
     fill_offsets(phase_.col, Operand::out, block.col, block.cols, scratch.col_offsets.data());
     std::byte* out = element(out_, batch_offset(phase_, Operand::out, block.batch));
-    KILN_FOR_TARGET(unpack)({elements_.widening, finished, out, block.cols, scratch.row_offsets, scratch.col_offsets});
+    KILN_FOR_TARGET(unpack)({elements_.widening, finished, out, finished_row, scratch.row_offsets, scratch.col_offsets});
   }
   if (run_.epilogue == nullptr) return;
   std::int64_t col0 = block.col, col1 = block.col + block.cols;

@@ -6,6 +6,7 @@
 #include "ops/kernels/contraction.h"
 #include "ops/kernels/contraction_plan.h"
 #include "ops/kernels/contraction_rows.h"
+#include "ops/kernels/contraction_stage.h"
 #include "ops/kernels/microkernel.h"
 #include "ops/kernels/pack.h"
 
@@ -24,41 +25,55 @@ class PhaseRunner {
  public:
   /// `swapped`: the phase has the operands of `run` exchanged, rows for columns.
   PhaseRunner(const ContractionPhase& phase, const ContractionRun& run, bool swapped);
+  PhaseRunner(const PhaseRunner&) = delete;
   /// Computes rows [row0, row1) x columns [col0, col1) of one batch element.
   void run(std::int64_t batch, std::int64_t row0, std::int64_t row1, std::int64_t col0, std::int64_t col1) const;
   std::int64_t tile_rows() const { return kernels_.rows[tile_vectors_]; }
   std::int64_t tile_cols() const { return tile_vectors_ * kernels_.lanes; }
 
  private:
+  /// A rectangle and a part of the depth.
+  struct Part {
+    std::int64_t batch, row0, row1, col0, col1, depth0, depth1;
+    const std::byte* left;  ///< where rows that are read in place count from
+    std::byte* sums;        ///< [rows][cols] of the rectangle, where sums wait for the next part; null: in the result
+  };
   struct Block {
     std::int64_t batch, row0, row1, col, cols, width, depth, depths;  ///< width: columns of a full tile
     bool first, last;                                                 ///< of the blocks along the depth
     const std::byte* right;                                           ///< packed; null: read in place
+    const std::byte* left;                                            ///< as in Part
+    std::byte* sums;                                                  ///< as in Part, from this block's columns on
+    std::int64_t sums_row;
   };
-  /// Rows of the left operand from `first` on: packed, or (data null) where they are.
+  /// Rows of the left operand from `first` on.
   struct Left {
     const std::byte* data = nullptr;
     std::int64_t first = 0, row = 0, depth = 0;
+    bool packed = false;
   };
   void choose_tile();
   std::int64_t right_panel_cols(std::int64_t cols) const;
   std::int64_t group_rows(const Block& block) const;
+  void run_part(const Part& part) const;
   void pack_right(const Block& block, std::byte* to) const;
   Left pack_left(const Block& block, std::int64_t row, std::int64_t rows) const;
   void prepare_segments(const Block& block, const Left& left) const;
   void run_rows(const Block& block) const;
   void run_group(const Block& block, const Left& left, std::int64_t row0, std::int64_t row1) const;
   void run_class(const Block& block, const RowClass& rows, TileCall call) const;
-  void finish(const Block& block, std::int64_t row0, std::int64_t row1, const std::byte* finished) const;
+  void finish(const Block& block, std::int64_t row0, std::int64_t row1, const std::byte* finished, std::int64_t finished_row) const;
   template <class T>
   T* element(T* base, std::int64_t offset) const {
     return base + offset * elements_.stored_bytes;
   }
 
-  const ContractionPhase& phase_;
+  const ContractionPhase& original_;
   const ContractionRun& run_;
   bool swapped_;
   ContractionElements elements_;
+  std::optional<LeftStage> stage_;
+  const ContractionPhase& phase_;  ///< the original one, or that over the staged left operand
   const MicroKernels& kernels_;
   RowTable table_;
   const std::byte *lhs_, *rhs_;

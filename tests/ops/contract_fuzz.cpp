@@ -20,6 +20,7 @@ namespace {
 
 constexpr std::size_t kRoom = 8 << 20;  ///< bytes of the largest tensor
 constexpr double kMostTerms = 400e3;    ///< multiplications of a case
+constexpr double kMostLarge = 4e6;      ///< of one that needs several blocks
 
 std::int64_t number_from(const char* name, std::int64_t otherwise) {
   const char* text = std::getenv(name);
@@ -91,7 +92,7 @@ std::int64_t random_length(Rng& rng) {
   return rng.between(1, rng.chance(0.5) ? 8 : 40);
 }
 
-RandomCase random_product(Rng& rng) {
+RandomCase random_product(Rng& rng, bool large) {
   static const std::vector<std::string> equations = {
       "mk,kn->mn",      "km,kn->mn",       "mk,nk->mn",       "km,nk->mn",   "mk,kn->nm",   "km,nk->nm",   "bmk,bkn->bmn",
       "bkm,bnk->bmn",   "mbk,nbk->bmn",    "mk,k->m",         "k,kn->n",     "m,n->mn",     "k,k->",       "bk,bk->b",
@@ -101,13 +102,14 @@ RandomCase random_product(Rng& rng) {
   c.view = ContractView::make(rng.pick(equations));
   Lengths lengths;
   for (char label : c.view.lhs + c.view.rhs) lengths[label] = random_length(rng);
+  if (large && !c.view.order.empty()) lengths[c.view.order[0]] = rng.between(1500, 6000);
   c.lhs = shape_of(c.view.lhs, lengths);
   c.rhs = shape_of(c.view.rhs, lengths);
   return c;
 }
 
 /// A convolution, or the contraction that gives one of its gradients.
-RandomCase random_convolution(Rng& rng) {
+RandomCase random_convolution(Rng& rng, bool large) {
   static const std::vector<std::string> equations = {"nyxc,yxco->nyxo", "nyxc,yxco->nyxo",    "nyxgc,yxcgo->nyxgo",
                                                      "ncyx,oyxc->noyx", "nxc,xco->nxo",       "nyxc,nyxo->yxco",
                                                      "cyxn,yxoc->oyxn", "nzyxc,zyxco->nzyxo", "nyxg,yxg->nyxg"};
@@ -117,13 +119,13 @@ RandomCase random_convolution(Rng& rng) {
   c.view = ContractView::make(equation, window);
   Lengths left, right;
   for (char label : std::string("ngco")) {
-    std::int64_t most = label == 'n' ? 9 : label == 'g' ? 3 : 20;
+    std::int64_t most = label == 'n' ? (large ? 60 : 9) : label == 'g' ? 3 : 20;
     left[label] = right[label] = rng.chance(0.02)                ? 0
                                  : rng.chance(0.3) && most == 20 ? rng.pick<std::int64_t>({1, 3, 16, 32, 64, 70})
                                                                  : rng.between(1, most);
   }
   for (std::size_t i = 0; i < window.size(); ++i) {
-    left[window[i]] = rng.chance(0.02) ? 0 : rng.between(1, window.size() > 2 ? 6 : 16);
+    left[window[i]] = rng.chance(0.02) ? 0 : rng.between(1, large ? 40 : window.size() > 2 ? 6 : 16);
     right[window[i]] = rng.chance(0.02) ? 0 : rng.between(1, window.size() > 2 ? 3 : 5);
     std::int64_t same = right[window[i]] / 2;
     c.view.windows[i] = {rng.between(1, 3), rng.between(-2, 4), rng.between(-2, 4), rng.pick<std::int64_t>({1, 1, 1, 2, 3}),
@@ -146,7 +148,8 @@ RandomCase random_convolution(Rng& rng) {
 
 RandomCase random_case(Rng& rng) {
   while (true) {
-    RandomCase c = rng.chance(0.45) ? random_product(rng) : random_convolution(rng);
+    bool large = rng.chance(0.1);  // of which most are too large
+    RandomCase c = rng.chance(0.45) ? random_product(rng, large) : random_convolution(rng, large);
     c.out = c.view.result_shape(c.lhs, c.rhs);
     c.dtype =
         rng.chance(0.55)
@@ -157,7 +160,7 @@ RandomCase random_case(Rng& rng) {
     c.rhs_at_end = rng.chance(0.5);
     c.out_at_end = rng.chance(0.5);
     std::int64_t largest = std::max({c.lhs.count(), c.rhs.count(), c.out.count()});
-    if (terms_of(c) <= kMostTerms && static_cast<std::size_t>(largest) * size_of(c.dtype) <= kRoom) return c;
+    if (terms_of(c) <= (large ? kMostLarge : kMostTerms) && static_cast<std::size_t>(largest) * size_of(c.dtype) <= kRoom) return c;
   }
 }
 
