@@ -89,16 +89,22 @@ void run_epilogue_at_end(const ContractionRun& run) {
 }  // namespace
 
 void run_contraction(const ContractionRun& run) {
-  std::vector<ContractionPhase> phases = split_phases(*run.problem);
-  ContractionRun part = run;
-  if (phases.size() > 1) part.epilogue = nullptr;
-  for (const ContractionPhase& phase : phases) {
+  auto run_one = [](const ContractionPhase& phase, const ContractionRun& part) {
     if (should_exchange(phase)) {
       run_phase(exchange(phase), part, true);
     } else {
       run_phase(phase, part, false);
     }
+  };
+  if (run.problem->num_windows == 0) {
+    ContractionPhase phase = plain_phase(*run.problem);
+    if (!phase.empty()) run_one(phase, run);
+    return;
   }
+  std::vector<ContractionPhase> phases = split_phases(*run.problem);
+  ContractionRun part = run;
+  if (phases.size() > 1) part.epilogue = nullptr;
+  for (const ContractionPhase& phase : phases) run_one(phase, part);
   if (run.epilogue != nullptr && phases.size() > 1) run_epilogue_at_end(run);
 }
 

@@ -111,7 +111,8 @@ PhaseRunner::PhaseRunner(const ContractionPhase& phase, const ContractionRun& ru
       run_(run),
       swapped_(swapped),
       elements_(elements_of(run.problem->dtype)),
-      stage_(RowTable(phase, elements_.same()).skips_padding() ? std::nullopt : LeftStage::make(phase, kStageElements)),
+      stage_(phase.num_windows == 0 || RowTable(phase, elements_.same()).skips_padding() ? std::nullopt
+                                                                                         : LeftStage::make(phase, kStageElements)),
       phase_(stage_ ? stage_->phase() : original_),
       kernels_(KILN_FOR_TARGET(micro_kernels)(elements_.compute)),
       table_(phase_, elements_.same()),
@@ -150,6 +151,7 @@ void PhaseRunner::choose_tile() {
 
 /// Columns of the widest tile in a block: its vectors are shared out evenly among as few tiles as possible.
 std::int64_t PhaseRunner::right_panel_cols(std::int64_t cols) const {
+  if (cols <= tile_vectors_ * kernels_.lanes) return (cols + kernels_.lanes - 1) / kernels_.lanes * kernels_.lanes;
   std::int64_t vectors = (cols + kernels_.lanes - 1) / kernels_.lanes;
   std::int64_t tiles = (vectors + tile_vectors_ - 1) / tile_vectors_;
   return (vectors + tiles - 1) / tiles * kernels_.lanes;

@@ -113,6 +113,17 @@ ContractionPhase make_phase(const Contraction& problem, const std::array<WindowP
 
 }  // namespace
 
+ContractionPhase plain_phase(const Contraction& problem) {
+  std::array<int, kMaxContractionLoops> none;
+  none.fill(-1);
+  ContractionPhase phase;
+  merge(problem.batch, problem.num_batch, none, phase.batch);
+  merge(problem.row, problem.num_row, none, phase.row);
+  merge(problem.col, problem.num_col, none, phase.col);
+  merge(problem.depth, problem.num_depth, none, phase.depth);
+  return phase;
+}
+
 std::vector<ContractionPhase> split_phases(const Contraction& problem) {
   std::array<std::int64_t, kMaxWindows> residues = {1, 1, 1, 1}, residue = {};
   for (int i = 0; i < problem.num_windows; ++i) {
@@ -137,11 +148,7 @@ std::vector<ContractionPhase> split_phases(const Contraction& problem) {
   }
 }
 
-std::int64_t stride_of(const ContractionLoop& loop, Operand operand) {
-  return operand == Operand::lhs ? loop.lhs_stride : operand == Operand::rhs ? loop.rhs_stride : loop.out_stride;
-}
-
-std::optional<std::int64_t> linear_stride(const LoopGroup& group, Operand operand, std::int64_t alone) {
+std::optional<std::int64_t> linear_stride_of_loops(const LoopGroup& group, Operand operand, std::int64_t alone) {
   std::optional<std::int64_t> stride;
   std::int64_t reach = 0;
   for (int i = group.count; i-- > 0;) {

@@ -42,6 +42,8 @@ struct ContractionPhase {
   bool empty() const { return batch.size == 0 || row.size == 0 || col.size == 0; }
 };
 
+/// The one phase of a contraction without windows.
+ContractionPhase plain_phase(const Contraction& problem);
 /// One phase for each combination of residues of the dilated windows (one alone without dilation). Together they write every output once.
 std::vector<ContractionPhase> split_phases(const Contraction& problem);
 
@@ -57,10 +59,17 @@ struct Run {
 };
 
 enum class Operand : std::uint8_t { lhs, rhs, out };
-std::int64_t stride_of(const ContractionLoop& loop, Operand operand);
+inline std::int64_t stride_of(const ContractionLoop& loop, Operand operand) {
+  return operand == Operand::lhs ? loop.lhs_stride : operand == Operand::rhs ? loop.rhs_stride : loop.out_stride;
+}
 
+std::optional<std::int64_t> linear_stride_of_loops(const LoopGroup& group, Operand operand, std::int64_t alone);
 /// The stride if offsets grow linearly over the whole group, else nothing. A group of one element has stride `alone`.
-std::optional<std::int64_t> linear_stride(const LoopGroup& group, Operand operand, std::int64_t alone);
+inline std::optional<std::int64_t> linear_stride(const LoopGroup& group, Operand operand, std::int64_t alone) {
+  if (group.count == 0) return alone;
+  if (group.count == 1 && group.loops[0].extent != 1) return stride_of(group.loops[0], operand);
+  return linear_stride_of_loops(group, operand, alone);
+}
 /// Offsets of indices [begin, begin + count) of a group.
 void fill_offsets(const LoopGroup& group, Operand operand, std::int64_t begin, std::int64_t count, std::int64_t* offsets);
 /// The same for one of rhs or out without windows: runs of `operand`.
