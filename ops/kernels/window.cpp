@@ -15,33 +15,44 @@ namespace {
 
 constexpr std::int64_t kGrainElements = 16 << 10;
 
-/// Windows over `rank` axes in front of rows of `row` contiguous elements, which no window crosses.
+/// Windows over `rank` axes, the last one along the line, in front of rows of contiguous elements, which no window crosses.
 struct Windows {
   WindowAttrs attrs;
   std::vector<std::int64_t> in, out, in_strides;
-  std::int64_t row = 1, rank = 0, count = 1, taps = 1;
+  WindowLine line;
+  std::int64_t rank = 0, lines = 1;
 
   bool along(std::int64_t axis) const {
     auto i = static_cast<std::size_t>(axis);
     return attrs.window[i] != 1 || attrs.strides[i] != 1 || attrs.padding_low[i] != 0 || in[i] != out[i];
   }
+  std::int64_t work_of_line() const { return std::max<std::int64_t>(1, line.windows * line.row * taps); }
+
+  std::int64_t taps = 1;  ///< of a window
 };
 
-Windows make_windows(const Shape& x, const Shape& y, const Attrs& attrs) {
-  Windows w{.attrs = window_attrs(attrs), .in = x.sizes(), .out = y.sizes(), .in_strides = {}};
+Windows make_windows(const Shape& x, const Shape& y, DType dtype, const Attrs& attrs) {
+  Windows w{.attrs = window_attrs(attrs), .in = x.sizes(), .out = y.sizes(), .in_strides = {}, .line = {.dtype = dtype}};
   w.rank = x.rank();
-  while (w.rank > 0 && !w.along(w.rank - 1)) w.row *= w.in[static_cast<std::size_t>(--w.rank)];
+  while (w.rank > 0 && !w.along(w.rank - 1)) w.line.row *= w.in[static_cast<std::size_t>(--w.rank)];
   auto strides = row_major(x);
   w.in_strides.assign(strides.begin(), strides.begin() + w.rank);
+  if (w.rank == 0) return w;
+  auto last = static_cast<std::size_t>(--w.rank);
+  w.line.windows = w.out[last];
+  w.line.extent = w.in[last];
+  w.line.taps = w.taps = w.attrs.window[last];
+  w.line.stride = w.attrs.strides[last];
+  w.line.padding = w.attrs.padding_low[last];
   for (std::int64_t i = 0; i < w.rank; ++i) {
-    w.count *= w.out[static_cast<std::size_t>(i)];
+    w.lines *= w.out[static_cast<std::size_t>(i)];
     w.taps *= w.attrs.window[static_cast<std::size_t>(i)];
   }
   return w;
 }
 
-/// Offsets in x of the taps of window `index` (row-major) that lie inside, in row-major order.
-void tap_offsets(const Windows& w, std::int64_t index, std::vector<std::int64_t>& offsets) {
+/// Offsets in x of the lines that windows of line `index` (row-major) cover, as far as they lie inside, in row-major order.
+void line_offsets(const Windows& w, std::int64_t index, std::vector<std::int64_t>& offsets) {
   offsets.assign(1, 0);
   std::int64_t rest = index;
   std::array<std::int64_t, kMaxRank> start;
@@ -70,28 +81,29 @@ ReduceKind window_kind(const Attrs& attrs) {
 
 void WindowReduce::kernel(std::span<const View> operands, const View& result, const Attrs& attrs) {
   const View& x = operands[0];
-  Windows w = make_windows(x.shape, result.shape, attrs);
+  Windows w = make_windows(x.shape, result.shape, x.dtype, attrs);
   if (result.shape.count() == 0) return;
   ReduceKind kind = window_kind(attrs);
   auto size = static_cast<std::int64_t>(size_of(x.dtype));
   const auto* from = static_cast<const std::byte*>(x.data);
   auto* to = static_cast<std::byte*>(result.data);
-  auto run = KILN_FOR_TARGET(window_reduce_row);
-  parallel_for(w.count, std::max<std::int64_t>(1, kGrainElements / (w.row * w.taps)), [&](std::int64_t begin, std::int64_t end) {
+  std::int64_t line_bytes = w.line.windows * w.line.row * size;
+  auto run = KILN_FOR_TARGET(window_reduce_line);
+  parallel_for(w.lines, std::max<std::int64_t>(1, kGrainElements / w.work_of_line()), [&](std::int64_t begin, std::int64_t end) {
     std::vector<std::int64_t> offsets;
-    std::vector<const void*> taps;
+    std::vector<const void*> rows;
     for (std::int64_t i = begin; i < end; ++i) {
-      tap_offsets(w, i, offsets);
-      taps.clear();
-      for (std::int64_t offset : offsets) taps.push_back(from + offset * size);
-      run(x.dtype, kind, taps.data(), static_cast<std::int64_t>(taps.size()), w.row, to + i * w.row * size);
+      line_offsets(w, i, offsets);
+      rows.clear();
+      for (std::int64_t offset : offsets) rows.push_back(from + offset * size);
+      run(w.line, kind, rows.data(), static_cast<std::int64_t>(rows.size()), to + i * line_bytes);
     }
   });
 }
 
 void WindowMaxGrad::kernel(std::span<const View> operands, const View& result, const Attrs& attrs) {
   const View &x = operands[0], &dy = operands[1];
-  Windows w = make_windows(x.shape, dy.shape, attrs);
+  Windows w = make_windows(x.shape, dy.shape, x.dtype, attrs);
   auto size = static_cast<std::int64_t>(size_of(x.dtype));
   bool half = x.dtype == DType::float16 || x.dtype == DType::bfloat16;
   std::int64_t total = x.shape.count();
@@ -102,28 +114,29 @@ void WindowMaxGrad::kernel(std::span<const View> operands, const View& result, c
   if (!half) std::memset(result.data, 0, static_cast<std::size_t>(total * size));
   const auto* from = static_cast<const std::byte*>(x.data);
   const auto* gradient = static_cast<const std::byte*>(dy.data);
-  auto run = KILN_FOR_TARGET(window_max_grad_row);
-  auto windows = [&](std::int64_t begin, std::int64_t end) {
+  std::int64_t line_bytes = w.line.windows * w.line.row * size;
+  auto run = KILN_FOR_TARGET(window_max_grad_line);
+  auto lines = [&](std::int64_t begin, std::int64_t end) {
     std::vector<std::int64_t> offsets;
-    std::vector<const void*> taps;
+    std::vector<const void*> rows;
     std::vector<void*> to;
     for (std::int64_t i = begin; i < end; ++i) {
-      tap_offsets(w, i, offsets);
-      taps.clear();
+      line_offsets(w, i, offsets);
+      rows.clear();
       to.clear();
       for (std::int64_t offset : offsets) {
-        taps.push_back(from + offset * size);
+        rows.push_back(from + offset * size);
         to.push_back(sums + offset * sum_size);
       }
-      if (!taps.empty()) run(x.dtype, taps.data(), to.data(), static_cast<std::int64_t>(taps.size()), w.row, gradient + i * w.row * size);
+      run(w.line, rows.data(), to.data(), static_cast<std::int64_t>(rows.size()), gradient + i * line_bytes);
     }
   };
   if (dy.shape.count() > 0) {
     // Threads share the outermost axis if no window moves along it; else one adds in order.
     bool images = w.rank > 0 && !w.along(0);
-    std::int64_t outer = images ? w.out[0] : 1, each = w.count / outer;
-    std::int64_t grain = std::max<std::int64_t>(1, kGrainElements / (each * w.row * w.taps));
-    parallel_for(outer, grain, [&](std::int64_t begin, std::int64_t end) { windows(begin * each, end * each); });
+    std::int64_t outer = images ? w.out[0] : 1, each = w.lines / outer;
+    std::int64_t grain = std::max<std::int64_t>(1, kGrainElements / (each * w.work_of_line()));
+    parallel_for(outer, grain, [&](std::int64_t begin, std::int64_t end) { lines(begin * each, end * each); });
   }
   for (std::size_t i = 0; i < wide.size(); ++i) {
     if (x.dtype == DType::float16) {
