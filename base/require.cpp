@@ -4,11 +4,19 @@
 #include <mutex>
 #include <shared_mutex>
 #include <unordered_set>
+#include <utility>
 
 namespace kiln {
 namespace {
 
 constinit thread_local Loc current_location{};
+constinit thread_local const char* context_kind = nullptr;
+constinit thread_local const std::string* context_name = nullptr;
+
+std::string with_context(std::string message) {
+  if (context_name == nullptr || context_name->empty()) return message;
+  return fmt::format("{} (in {} '{}')", message, context_kind, *context_name);
+}
 
 std::string with_place(const std::string& message, Loc where) {
   if (!where.known()) return message;
@@ -33,7 +41,8 @@ InternTable& intern_table() {
 
 }  // namespace
 
-Error::Error(std::string message, Loc where) : message_(std::move(message)), text_(with_place(message_, where)), where_(where) {}
+Error::Error(std::string message, Loc where)
+    : message_(with_context(std::move(message))), text_(with_place(message_, where)), where_(where) {}
 
 Loc user_location() { return current_location; }
 
@@ -43,6 +52,14 @@ LocationScope::LocationScope(Loc where) : outermost_(!current_location.known()) 
 
 LocationScope::~LocationScope() {
   if (outermost_) current_location = Loc{};
+}
+
+ErrorContext::ErrorContext(const char* kind, const std::string& name)
+    : saved_kind_(std::exchange(context_kind, kind)), saved_name_(std::exchange(context_name, &name)) {}
+
+ErrorContext::~ErrorContext() {
+  context_kind = saved_kind_;
+  context_name = saved_name_;
 }
 
 LocationOverride::LocationOverride(Loc where) : saved_(current_location) {

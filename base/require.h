@@ -10,18 +10,6 @@ namespace kiln {
 /// The line of the user's program on whose behalf this thread works; unknown outside any op.
 Loc user_location();
 
-/// Sets the user's line for this thread until destroyed. Only the outermost scope counts: what ops call inside inherits it.
-class LocationScope {
- public:
-  explicit LocationScope(Loc where);
-  ~LocationScope();
-  LocationScope(const LocationScope&) = delete;
-  LocationScope& operator=(const LocationScope&) = delete;
-
- private:
-  bool outermost_;
-};
-
 /// Replaces the user's line even inside another scope (the differentiator emits a gradient op under its forward op's line).
 class LocationOverride {
  public:
@@ -32,6 +20,20 @@ class LocationOverride {
 
  private:
   Loc saved_;
+};
+
+/// Names the part of the user's program that is running, "Dense 'fc1'": errors thrown meanwhile end with " (in Dense 'fc1')".
+/// The innermost counts; one without a name says nothing. Both texts must outlive the scope.
+class ErrorContext {
+ public:
+  ErrorContext(const char* kind, const std::string& name);
+  ~ErrorContext();
+  ErrorContext(const ErrorContext&) = delete;
+  ErrorContext& operator=(const ErrorContext&) = delete;
+
+ private:
+  const char* saved_kind_;
+  const std::string* saved_name_;
 };
 
 /// A copy of `text` that lives as long as the process; equal texts give the same pointer.

@@ -44,9 +44,15 @@ void fail_ragged(Loc where) { throw ShapeError("tensor: the inner braces differ 
 
 }  // namespace detail
 
-Tensor zeros(const Shape& shape, DType dtype) { return Access::tensor(ops::full<Value>(shape, dtype, 0)); }
+Tensor zeros(const Shape& shape, DType dtype, Loc where) {
+  LocationScope scope(where);
+  return Access::tensor(ops::full<Value>(shape, dtype, 0));
+}
 
-Tensor ones(const Shape& shape, DType dtype) { return Access::tensor(ops::full<Value>(shape, dtype, 1)); }
+Tensor ones(const Shape& shape, DType dtype, Loc where) {
+  LocationScope scope(where);
+  return Access::tensor(ops::full<Value>(shape, dtype, 1));
+}
 
 Tensor full(const Shape& shape, const Arg& value, std::optional<DType> dtype) {
   LocationScope scope(value.loc());
@@ -55,20 +61,22 @@ Tensor full(const Shape& shape, const Arg& value, std::optional<DType> dtype) {
   return Access::tensor(ops::broadcast_to(v, shape));
 }
 
-Tensor zeros_like(const Arg& x) { return zeros(x.tensor().shape(), x.tensor().dtype()); }
+Tensor zeros_like(const Arg& x) { return zeros(x.tensor().shape(), x.tensor().dtype(), x.loc()); }
 
-Tensor ones_like(const Arg& x) { return ones(x.tensor().shape(), x.tensor().dtype()); }
+Tensor ones_like(const Arg& x) { return ones(x.tensor().shape(), x.tensor().dtype(), x.loc()); }
 
-Tensor eye(std::int64_t rows, std::optional<std::int64_t> columns, DType dtype) {
+Tensor eye(std::int64_t rows, std::optional<std::int64_t> columns, DType dtype, Loc where) {
+  LocationScope scope(where);
   Shape shape{rows, columns.value_or(rows)};
   Tensor row = Access::tensor(ops::iota<Value>(shape, 0, DType::int64));
   Tensor column = Access::tensor(ops::iota<Value>(shape, 1, DType::int64));
   return cast(row == column, dtype);
 }
 
-Tensor arange(std::int64_t stop, DType dtype) { return arange(0, stop, 1, dtype); }
+Tensor arange(std::int64_t stop, DType dtype, Loc where) { return arange(0, stop, 1, dtype, where); }
 
-Tensor arange(std::int64_t start, std::int64_t stop, std::int64_t step, DType dtype) {
+Tensor arange(std::int64_t start, std::int64_t stop, std::int64_t step, DType dtype, Loc where) {
+  LocationScope scope(where);
   KILN_REQUIRE(step != 0, ValueError, "arange: the step is zero");
   std::int64_t count = step > 0 ? (stop - start + step - 1) / step : (start - stop - step - 1) / -step;
   Tensor index = Access::tensor(ops::iota<Value>(Shape{count > 0 ? count : 0}, 0, DType::int64));
@@ -77,13 +85,15 @@ Tensor arange(std::int64_t start, std::int64_t stop, std::int64_t step, DType dt
   return cast(index, dtype);
 }
 
-Tensor detail::arange_float(double start, double stop, double step, DType dtype) {
+Tensor detail::arange_float(double start, double stop, double step, DType dtype, Loc where) {
+  LocationScope scope(where);
   KILN_REQUIRE(step != 0, ValueError, "arange: the step is zero");
   double count = std::ceil((stop - start) / step);
   return evenly_spaced(start, step, count > 0 ? static_cast<std::int64_t>(count) : 0, dtype);
 }
 
-Tensor linspace(double start, double stop, std::int64_t count, DType dtype) {
+Tensor linspace(double start, double stop, std::int64_t count, DType dtype, Loc where) {
+  LocationScope scope(where);
   KILN_REQUIRE(count >= 0, ValueError, "linspace: count is {}", count);
   Tensor points = evenly_spaced(start, count > 1 ? (stop - start) / static_cast<double>(count - 1) : 0, count, DType::float64);
   if (count > 1) points = points.set({-1}, stop);

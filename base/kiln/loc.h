@@ -13,4 +13,16 @@ struct Loc {
   constexpr bool known() const { return line > 0; }
 };
 
+/// Sets the user's line for this thread until destroyed. Only the outermost scope counts: what ops call inside inherits it.
+class LocationScope {
+ public:
+  explicit LocationScope(Loc where);
+  ~LocationScope();
+  LocationScope(const LocationScope&) = delete;
+  LocationScope& operator=(const LocationScope&) = delete;
+
+ private:
+  bool outermost_;
+};
+
 }  // namespace kiln

@@ -133,7 +133,8 @@ class Tensor {
 
   /// a[1], a[{1, Slice{0, 5}}], a[ids]: indices as in NumPy. Throws ShapeError.
   Tensor operator[](const detail::Indices& indices) const;
-  /// A copy in which the elements at `indices` are `value` (broadcast there).
+  /// A copy in which the elements at `indices` are `value` (broadcast there); where an integer tensor among the indices names one place
+  /// twice, the last one counts. Throws RuntimeError for an element of such a tensor out of range.
   [[nodiscard]] Tensor set(const detail::Indices& indices, const Arg& value) const;
 
   /// Converted to another dtype: floats to integers truncate and saturate.
@@ -168,12 +169,22 @@ class Arg {
   Arg(Tensor&& tensor, Loc where = Loc::here()) : tensor_(std::move(tensor)), where_(where) {}
   template <class T>
     requires(!std::same_as<T, Tensor> && !std::same_as<T, Arg> && std::convertible_to<const T&, Tensor>)
-  Arg(const T& value, Loc where = Loc::here()) : tensor_(value), where_(where) {}
+  Arg(const T& value, Loc where = Loc::here()) : tensor_(converted(value, where)), where_(where) {}
 
   const Tensor& tensor() const { return tensor_; }
   Loc loc() const { return where_; }
 
  private:
+  /// Reading a Variable is under the user's line, too.
+  template <class T>
+  static Tensor converted(const T& value, Loc where) {
+    if constexpr (Scalar<T>) {
+      return Tensor(value);
+    } else {
+      LocationScope scope(where);
+      return Tensor(value);
+    }
+  }
   Tensor tensor_;
   Loc where_;
 };
@@ -233,28 +244,28 @@ Tensor& operator/=(Tensor& a, const Arg& b);
 std::ostream& operator<<(std::ostream& out, const Tensor& t);
 
 /// All zeros, all ones, or all `value`.
-Tensor zeros(const Shape& shape, DType dtype = DType::float32);
-Tensor ones(const Shape& shape, DType dtype = DType::float32);
+Tensor zeros(const Shape& shape, DType dtype = DType::float32, Loc where = Loc::here());
+Tensor ones(const Shape& shape, DType dtype = DType::float32, Loc where = Loc::here());
 Tensor full(const Shape& shape, const Arg& value, std::optional<DType> dtype = {});
 /// The same with the shape and dtype of x.
 Tensor zeros_like(const Arg& x);
 Tensor ones_like(const Arg& x);
 /// The identity matrix of `rows` x `columns` (as many as rows if absent).
-Tensor eye(std::int64_t rows, std::optional<std::int64_t> columns = {}, DType dtype = DType::float32);
+Tensor eye(std::int64_t rows, std::optional<std::int64_t> columns = {}, DType dtype = DType::float32, Loc where = Loc::here());
 /// 0, 1, ... below `stop`; or start, start + step, ... before `stop`. Integers give int32 unless another dtype is asked for, doubles
 /// float32.
-Tensor arange(std::int64_t stop, DType dtype = DType::int32);
-Tensor arange(std::int64_t start, std::int64_t stop, std::int64_t step = 1, DType dtype = DType::int32);
+Tensor arange(std::int64_t stop, DType dtype = DType::int32, Loc where = Loc::here());
+Tensor arange(std::int64_t start, std::int64_t stop, std::int64_t step = 1, DType dtype = DType::int32, Loc where = Loc::here());
 namespace detail {
-Tensor arange_float(double start, double stop, double step, DType dtype);
+Tensor arange_float(double start, double stop, double step, DType dtype, Loc where);
 }
 template <Scalar A, Scalar B, Scalar C>
   requires(std::floating_point<A> || std::floating_point<B> || std::floating_point<C>)
-Tensor arange(A start, B stop, C step, DType dtype = DType::float32) {
-  return detail::arange_float(static_cast<double>(start), static_cast<double>(stop), static_cast<double>(step), dtype);
+Tensor arange(A start, B stop, C step, DType dtype = DType::float32, Loc where = Loc::here()) {
+  return detail::arange_float(static_cast<double>(start), static_cast<double>(stop), static_cast<double>(step), dtype, where);
 }
 /// `count` numbers evenly spaced from start to stop, both included.
-Tensor linspace(double start, double stop, std::int64_t count = 50, DType dtype = DType::float32);
+Tensor linspace(double start, double stop, std::int64_t count = 50, DType dtype = DType::float32, Loc where = Loc::here());
 
 namespace detail {
 

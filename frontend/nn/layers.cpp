@@ -1,5 +1,6 @@
-// The layers.
-#include <kiln/nn.h>
+// The layers: what all share, and the basic ones.
+#include <kiln/layers.h>
+#include <kiln/mode.h>
 
 #include <cmath>
 #include <map>
@@ -8,9 +9,15 @@
 #include <utility>
 
 #include "base/require.h"
+#include "frontend/nn/call_scope.h"
 #include "graph/trace.h"
 
 namespace kiln::nn {
+
+Tensor Activation::operator()(const Arg& x) const {
+  LocationScope scope(x.loc());
+  return f_ ? f_(x.tensor()) : x.tensor();
+}
 
 Layer::Layer(const char* kind, State state) : kind_(kind), built_(state == State::none) {}
 
@@ -46,11 +53,15 @@ random::Key weight_key(const std::string& path) {
 }  // namespace
 
 void Layer::add_weight(const char* name, const Shape& shape, double uniform_limit) {
+  add_weight(name, [&](random::Key key) {
+    return uniform_limit == 0 ? zeros(shape) : random::uniform(shape, {.low = -uniform_limit, .high = uniform_limit, .key = key});
+  });
+}
+
+void Layer::add_weight(const char* name, const std::function<Tensor(random::Key)>& initial, bool trainable) {
   kiln::detail::BuildScope building;
   const std::string path = path_.empty() ? name : path_ + "/" + name;
-  Tensor initial =
-      uniform_limit == 0 ? zeros(shape) : random::uniform(shape, {.low = -uniform_limit, .high = uniform_limit, .key = weight_key(path)});
-  weights_.emplace_back(initial, VariableOptions{.name = path});
+  weights_.emplace_back(initial(weight_key(path)), VariableOptions{.name = path, .trainable = trainable});
 }
 
 void Layer::finish_build() {
@@ -71,7 +82,7 @@ Dense::Dense(std::int64_t units, DenseOptions options) : Layer("Dense", State::w
 }
 
 Tensor Dense::operator()(const Arg& x) {
-  LocationScope scope(x.loc());
+  CallScope scope(*this, x.loc());
   const Shape& shape = x.tensor().shape();
   KILN_REQUIRE(shape.rank() >= 2, ShapeError, "Dense: the input must have a batch axis and a feature axis, got shape {}", shape.str());
   if (!built()) {
@@ -81,8 +92,8 @@ Tensor Dense::operator()(const Arg& x) {
     finish_build();
   }
   const Shape& kernel = weight(0).shape();
-  KILN_REQUIRE(shape.back() == kernel[0], ShapeError, "Dense{}: built for {} input features, got an input of shape {}",
-               path().empty() ? "" : " '" + path() + "'", kernel[0].str(), shape.str());
+  KILN_REQUIRE(shape.back() == kernel[0], ShapeError, "Dense: built for {} input features, got an input of shape {}", kernel[0].str(),
+               shape.str());
   Tensor y = matmul(x, weight(0));
   if (options_.use_bias) y = y + weight(1);
   return record(options_.activation(y));
@@ -95,7 +106,7 @@ Conv2D::Conv2D(std::int64_t filters, Size2 kernel, Conv2DOptions options)
 }
 
 Tensor Conv2D::operator()(const Arg& x) {
-  LocationScope scope(x.loc());
+  CallScope scope(*this, x.loc());
   const Shape& shape = x.tensor().shape();
   KILN_REQUIRE(shape.rank() == 4, ShapeError, "Conv2D: the input must be [batch, height, width, channels], got shape {}", shape.str());
   if (!built()) {
@@ -107,6 +118,9 @@ Tensor Conv2D::operator()(const Arg& x) {
     if (options_.use_bias) add_weight("bias", {filters_}, 0);
     finish_build();
   }
+  const Shape& kernel = weight(0).shape();
+  KILN_REQUIRE(shape[3] == kernel[2] * options_.groups, ShapeError, "Conv2D: built for {} input channels, got an input of shape {}",
+               (kernel[2] * options_.groups).str(), shape.str());
   Tensor y = conv2d(x, weight(0),
                     {.strides = options_.strides, .padding = options_.padding, .dilation = options_.dilation, .groups = options_.groups});
   if (options_.use_bias) y = y + weight(1);
@@ -116,14 +130,14 @@ Tensor Conv2D::operator()(const Arg& x) {
 MaxPool2D::MaxPool2D(Size2 size, MaxPool2DOptions options) : Layer("MaxPool2D", State::none), size_(size), options_(options) {}
 
 Tensor MaxPool2D::operator()(const Arg& x) {
-  LocationScope scope(x.loc());
+  CallScope scope(*this, x.loc());
   return record(max_pool2d(x, size_, {.strides = options_.strides, .padding = options_.padding}));
 }
 
 Flatten::Flatten() : Layer("Flatten", State::none) {}
 
 Tensor Flatten::operator()(const Arg& x) {
-  LocationScope scope(x.loc());
+  CallScope scope(*this, x.loc());
   const Shape& shape = x.tensor().shape();
   KILN_REQUIRE(shape.rank() >= 1, ShapeError, "Flatten: the input must have a batch axis, got a scalar");
   Dim features = 1;
@@ -136,7 +150,7 @@ Dropout::Dropout(double rate) : Layer("Dropout", State::none), rate_(rate) {
 }
 
 Tensor Dropout::operator()(const Arg& x) {
-  LocationScope scope(x.loc());
+  CallScope scope(*this, x.loc());
   return record(is_training() ? dropout(x, rate_) : x.tensor());
 }
 

@@ -43,11 +43,11 @@ ModelVisitor layer_namer() {
   return ModelVisitor([](const std::string& path, Layer& layer) { layer.set_path(path); }, name_variable);
 }
 
-Variables collect_trainable(const std::function<void(kiln::detail::Visitor&)>& walk) {
+Variables collect_variables(const std::function<void(kiln::detail::Visitor&)>& walk, bool trainable_only) {
   Variables out;
   auto add = [&](Variable& v) {
     const bool known = std::any_of(out.begin(), out.end(), [&](const VariableRef& other) { return other->id() == v.id(); });
-    if (v.trainable() && !known) out.push_back(v);
+    if ((v.trainable() || !trainable_only) && !known) out.push_back(v);
   };
   ModelVisitor visitor(
       [&](const std::string& path, Layer& layer) {

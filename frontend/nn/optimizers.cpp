@@ -1,5 +1,7 @@
 // Optimizers. Their state are Variables, so that a compiled step updates it in place.
-#include <kiln/nn.h>
+#include <kiln/math.h>
+#include <kiln/ops.h>
+#include <kiln/optim.h>
 
 #include "base/require.h"
 #include "graph/trace.h"
@@ -37,6 +39,12 @@ void Optimizer::apply_gradients(const std::vector<Tensor>& gradients, const Vari
   for (const Tensor& g : gradients) any |= g.defined();
   KILN_REQUIRE(any || variables.empty(), ValueError,
                "apply_gradients: no variable has a gradient; was the loss computed while the tape was alive, from these variables?");
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    const Variable& v = *variables[i];
+    KILN_REQUIRE(!gradients[i].defined() || gradients[i].shape() == v.shape(), ShapeError,
+                 "apply_gradients: the gradient of variable \"{}\" has shape {}, the variable {}", v.name(), gradients[i].shape().str(),
+                 v.shape().str());
+  }
   begin_step();
   for (std::size_t i = 0; i < gradients.size(); ++i) {
     if (gradients[i].defined()) update(*variables[i].ptr, gradients[i]);
@@ -71,6 +79,34 @@ void Adam::update(Variable& variable, const Tensor& gradient) {
   m.assign(mean);
   v.assign(second);
   variable.assign(variable - mean * cast(step_size_, variable.dtype()) / (sqrt(second) + options_.epsilon));
+}
+
+AdamW::AdamW(double rate, AdamWOptions options)
+    : Adam(rate, {.beta_1 = options.beta_1, .beta_2 = options.beta_2, .epsilon = options.epsilon}), weight_decay_(options.weight_decay) {}
+
+void AdamW::update(Variable& variable, const Tensor& gradient) {
+  variable.assign(variable - variable * cast(learning_rate * weight_decay_, variable.dtype()));
+  Adam::update(variable, gradient);
+}
+
+void RMSprop::update(Variable& variable, const Tensor& gradient) {
+  Variable& velocity = slot(variable, "velocity");
+  const Tensor second = velocity * options_.rho + square(gradient) * (1 - options_.rho);
+  velocity.assign(second);
+  Tensor denominator = second + options_.epsilon;
+  if (options_.centered) {
+    Variable& average = slot(variable, "average_gradient");
+    const Tensor first = average * options_.rho + gradient * (1 - options_.rho);
+    average.assign(first);
+    denominator = denominator - square(first);
+  }
+  Tensor step = cast(learning_rate, variable.dtype()) * gradient * rsqrt(denominator);
+  if (options_.momentum > 0) {
+    Variable& momentum = slot(variable, "momentum");
+    step = momentum * options_.momentum + step;
+    momentum.assign(step);
+  }
+  variable.assign(variable - step);
 }
 
 }  // namespace kiln::optim

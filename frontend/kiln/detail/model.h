@@ -41,7 +41,13 @@ auto Model<Net>::operator()(A&&... a) {
 
 template <class Net>
 Variables Model<Net>::trainable_variables() {
-  return detail::collect_trainable([this](kiln::detail::Visitor& visitor) { kiln::detail::walk(static_cast<Net&>(*this), visitor); });
+  return detail::collect_variables([this](kiln::detail::Visitor& visitor) { kiln::detail::walk(static_cast<Net&>(*this), visitor); }, true);
+}
+
+template <class Net>
+Variables Model<Net>::variables() {
+  return detail::collect_variables([this](kiln::detail::Visitor& visitor) { kiln::detail::walk(static_cast<Net&>(*this), visitor); },
+                                   false);
 }
 
 template <class Net>
