@@ -3,11 +3,12 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
+#include <iterator>
 #include <map>
 #include <mutex>
 
 #include "base/flags.h"
+#include "base/hash.h"
 #include "base/target.h"
 #include "frontend/access.h"
 #include "graph/interpret.h"
@@ -27,7 +28,13 @@ std::string cache_key(const graph::Graph& graph, Numerics numerics) {
   return fmt::format("{}-{}", graph.hash(), static_cast<int>(numerics));
 }
 
-std::string text_key(const std::string& key, std::size_t stage) { return fmt::format("{}-{}", key, kStageNames[stage]); }
+/// Texts show the user's lines and names, which the graph's hash leaves out.
+std::string text_key(const graph::Graph& graph, Numerics numerics, std::size_t stage) {
+  std::string shown = graph.name();
+  for (const graph::Node& node : graph.nodes()) fmt::format_to(std::back_inserter(shown), "\n{}:{}", node.loc.file, node.loc.line);
+  for (const graph::Parameter& p : graph.parameters()) shown += "\n" + p.name;
+  return fmt::format("{}-{}-{}", cache_key(graph, numerics), hash128(shown).hex(), kStageNames[stage]);
+}
 
 /// Executables of this process by key, as long as somebody holds them.
 class Executables {
@@ -53,10 +60,10 @@ Executables& executables() {
   return instance;
 }
 
-void store_texts(const std::string& key, const runtime::CompileResult& result) {
+void store_texts(const graph::Graph& graph, Numerics numerics, const runtime::CompileResult& result) {
   runtime::DiskCache& disk = runtime::DiskCache::instance();
   for (std::size_t stage = 1; stage < result.text.size(); ++stage) {
-    if (!result.text[stage].empty()) disk.store("text", text_key(key, stage), result.text[stage]);
+    if (!result.text[stage].empty()) disk.store("text", text_key(graph, numerics, stage), result.text[stage]);
   }
 }
 
@@ -102,7 +109,7 @@ std::shared_ptr<const runtime::Executable> make_executable(const graph::Graph& g
   if (executable == nullptr) {
     runtime::CompileResult result = run_compiler(graph, numerics, false);
     log_times(graph, result);
-    store_texts(key, result);
+    store_texts(graph, numerics, result);
     runtime::DiskCache::instance().store("plan", key, result.plan.serialize());
     executable =
         std::make_shared<const runtime::Executable>(std::move(result.plan), std::span<const runtime::KernelObject>(result.objects));
@@ -155,6 +162,7 @@ Compiled::Compiled(const graph::Captured& captured, Numerics numerics) : graph_(
       if (s.input == input) s.output = static_cast<int>(graph_->results().size() + w);
     }
   }
+  name_ = [graph = graph_](std::int32_t input) { return graph->parameters()[static_cast<std::size_t>(input)].name; };
   locate_ = [graph = graph_](std::int32_t node) {
     return node >= 0 && node < static_cast<std::int32_t>(graph->nodes().size()) ? graph->node(node).loc : Loc{};
   };
@@ -234,7 +242,7 @@ std::vector<graph::Value> Compiled::run(std::span<const Signature::Leaf> argumen
   std::size_t num_results = graph_->results().size();
   {
     Launch launch(states_, inputs);
-    executable_->run(inputs, outputs, &locate_);
+    executable_->run(inputs, outputs, &locate_, &name_);
     launch.finish(outputs);
   }
   std::vector<graph::Value> results;
@@ -286,10 +294,9 @@ bool tape_watches(const graph::Captured& captured, std::span<const Signature::Le
 
 std::string stage_text(const graph::Graph& graph, Numerics numerics, runtime::StageId stage) {
   auto index = static_cast<std::size_t>(stage);
-  std::string key = cache_key(graph, numerics);
-  if (auto text = runtime::DiskCache::instance().load("text", text_key(key, index))) return *text;
+  if (auto text = runtime::DiskCache::instance().load("text", text_key(graph, numerics, index))) return *text;
   runtime::CompileResult result = run_compiler(graph, numerics, stage >= runtime::StageId::llvm);
-  store_texts(key, result);
+  store_texts(graph, numerics, result);
   return result.text[index];
 }
 

@@ -45,6 +45,7 @@ class Compiled {
   int random_input_ = -1;
   int random_streams_ = 0;
   runtime::NodeLocator locate_;
+  runtime::InputNamer name_;
 };
 
 /// The same graph run op by op, so that tapes log it; variables are read and assigned as by eager code.

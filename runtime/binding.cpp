@@ -29,14 +29,14 @@ std::int64_t evaluate(const DimExpr& dim, const Values& values, std::span<const 
 
 class Binder {
  public:
-  Binder(const Plan& plan, const PlanCode& code, std::span<const Shape> inputs)
-      : plan_(plan), code_(code), layout_(plan), inputs_(inputs) {}
+  Binder(const Plan& plan, const PlanCode& code, std::span<const Shape> inputs, const InputNamer* namer)
+      : plan_(plan), code_(code), layout_(plan), inputs_(inputs), namer_(namer) {}
 
   std::unique_ptr<const Binding> bind() {
     check_ranks();
-    for (const DimExpr& dim : plan_.dims) values_.push_back(evaluate(dim, values_, inputs_));
-    check_shapes();
+    values_ = evaluate_dims(plan_, inputs_);
     check_equal_dims();
+    check_shapes();
     auto binding = std::make_unique<Binding>();
     binding->inputs.assign(inputs_.begin(), inputs_.end());
     for (const PlanOutput& output : plan_.outputs) {
@@ -85,8 +85,13 @@ class Binder {
 
   std::string describe(DimId id) const {
     const DimExpr& dim = plan_.dims[static_cast<std::size_t>(id)];
-    if (dim.op == DimExpr::Op::input_dim) return fmt::format("axis {} of input {} ({})", dim.b, dim.a, value(id));
+    if (dim.op == DimExpr::Op::input_dim) return fmt::format("axis {} of {} ({})", dim.b, input(dim.a), value(id));
     return fmt::format("a computed length ({})", value(id));
+  }
+
+  std::string input(std::int64_t i) const {
+    const std::string name = namer_ != nullptr && *namer_ ? (*namer_)(static_cast<std::int32_t>(i)) : "";
+    return name.empty() ? fmt::format("input {}", i) : fmt::format("\"{}\"", name);
   }
 
   void check_equal_dims() const {
@@ -150,6 +155,7 @@ class Binder {
   const PlanCode& code_;
   SlotLayout layout_;
   std::span<const Shape> inputs_;
+  const InputNamer* namer_;
   Values values_;
 };
 
@@ -176,8 +182,16 @@ std::int32_t SlotLayout::slot(const ArgRef& ref) const {
   return arena + ref.index;
 }
 
-std::unique_ptr<const Binding> make_binding(const Plan& plan, const PlanCode& code, std::span<const Shape> inputs) {
-  return Binder(plan, code, inputs).bind();
+std::vector<std::int64_t> evaluate_dims(const Plan& plan, std::span<const Shape> inputs) {
+  Values values;
+  values.reserve(plan.dims.size());
+  for (const DimExpr& dim : plan.dims) values.push_back(evaluate(dim, values, inputs));
+  return values;
+}
+
+std::unique_ptr<const Binding> make_binding(const Plan& plan, const PlanCode& code, std::span<const Shape> inputs,
+                                            const InputNamer* namer) {
+  return Binder(plan, code, inputs, namer).bind();
 }
 
 }  // namespace kiln::runtime

@@ -56,6 +56,10 @@ struct PlanCode {
 };
 
 /// Evaluates all lengths. Throws ShapeError if the shapes are not what the plan was made for, or equal_dims differ.
-std::unique_ptr<const Binding> make_binding(const Plan& plan, const PlanCode& code, std::span<const Shape> inputs);
+std::unique_ptr<const Binding> make_binding(const Plan& plan, const PlanCode& code, std::span<const Shape> inputs,
+                                            const InputNamer* namer = nullptr);
+
+/// The values of Plan::dims for these input shapes.
+std::vector<std::int64_t> evaluate_dims(const Plan& plan, std::span<const Shape> inputs);
 
 }  // namespace kiln::runtime

@@ -159,14 +159,14 @@ struct Executable::Impl {
   }
 
   /// The binding for these inputs; `transient` keeps one that is not remembered.
-  const Binding& binding(std::span<const Argument> inputs, std::unique_ptr<const Binding>& transient) const {
+  const Binding& binding(std::span<const Argument> inputs, std::unique_ptr<const Binding>& transient, const InputNamer* namer) const {
     const Binding* recent = last.load(std::memory_order_acquire);
     if (recent != nullptr && recent->fits(inputs)) [[likely]]
       return *recent;
-    return look_up(inputs, transient);
+    return look_up(inputs, transient, namer);
   }
 
-  const Binding& look_up(std::span<const Argument> inputs, std::unique_ptr<const Binding>& transient) const {
+  const Binding& look_up(std::span<const Argument> inputs, std::unique_ptr<const Binding>& transient, const InputNamer* namer) const {
     {
       std::shared_lock lock(mutex);
       for (const auto& known : bindings) {
@@ -177,7 +177,7 @@ struct Executable::Impl {
     }
     std::vector<Shape> shapes;
     for (const Argument& input : inputs) shapes.push_back(input.shape);
-    std::unique_ptr<const Binding> made = make_binding(plan, code, shapes);
+    std::unique_ptr<const Binding> made = make_binding(plan, code, shapes, namer);
     std::unique_lock lock(mutex);
     if (bindings.size() == kMaxBindings) {
       transient = std::move(made);
@@ -283,11 +283,11 @@ void run_launches(const Binding& binding, void** pointers, void** args, KernelCo
 Executable::Executable(Plan plan, std::span<const KernelObject> objects) : impl_(std::make_unique<Impl>(std::move(plan), objects)) {}
 Executable::~Executable() = default;
 
-void Executable::run(std::span<Argument> inputs, std::span<Argument> outputs, const NodeLocator* locate) const {
+void Executable::run(std::span<Argument> inputs, std::span<Argument> outputs, const NodeLocator* locate, const InputNamer* namer) const {
   const Impl& impl = *impl_;
   DefaultFloatEnvironment environment;
   std::unique_ptr<const Binding> transient;
-  const Binding& binding = impl.binding(inputs, transient);
+  const Binding& binding = impl.binding(inputs, transient, namer);
   KILN_ASSERT(outputs.size() == impl.donors.size(), "{} outputs given, {} expected", outputs.size(), impl.donors.size());
 
   SmallArray<void*, 64> pointers(static_cast<std::size_t>(impl.layout.count));

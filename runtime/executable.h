@@ -36,6 +36,9 @@ void set_contraction_driver(ContractionDriver driver);
 /// Gives the user's line of a node of the graph that the plan was made from.
 using NodeLocator = std::function<Loc(std::int32_t node)>;
 
+/// Gives the name of an input, for messages; empty if it has none.
+using InputNamer = std::function<std::string(std::int32_t input)>;
+
 /// A tensor handed to or got from a run.
 struct Argument {
   Buffer buffer;
@@ -56,7 +59,8 @@ class Executable {
   /// to the output. outputs are the plan's: results, then new state values. Throws RuntimeError for an error that a kernel reports (the
   /// plan then has written no state), at the line that `locate` gives, ShapeError if the shapes are not what the plan is for or equal_dims
   /// differ; inputs then still hold all their handles.
-  void run(std::span<Argument> inputs, std::span<Argument> outputs, const NodeLocator* locate = nullptr) const;
+  void run(std::span<Argument> inputs, std::span<Argument> outputs, const NodeLocator* locate = nullptr,
+           const InputNamer* namer = nullptr) const;
   /// The same with vectors; after an exception `inputs` is as it was.
   std::vector<Argument> run(std::vector<Argument>&& inputs, const NodeLocator* locate = nullptr) const;
 
