@@ -3,6 +3,7 @@
 
 #include <kiln/mode.h>
 
+#include <cctype>
 #include <map>
 
 #include "base/flags.h"
@@ -61,20 +62,51 @@ int differences(const std::vector<Field>& a, const std::vector<Field>& b) {
   return n;
 }
 
-/// "x: float32[2] instead of float32[3]" for each field in which `now` differs from `known`.
+/// "x axis 0: 2 instead of 3", or "x: float32[2] instead of int32[2]" where more than lengths differ.
+std::string difference(const Field& now, const Field& known) {
+  const Shape &a = now.type.shape, &b = known.type.shape;
+  bool lengths_only = now.kind == Field::Kind::tensor && now.type.dtype == known.type.dtype && a.rank() == b.rank() && a != b;
+  if (!lengths_only) return fmt::format("{}: {} instead of {}", now.path, now.text, known.text);
+  std::string text;
+  for (int axis = 0; axis < a.rank(); ++axis) {
+    if (a[axis] == b[axis]) continue;
+    text += fmt::format("{}{} axis {}: {} instead of {}", text.empty() ? "" : ", ", now.path, axis, a[axis].str(), b[axis].str());
+  }
+  return text;
+}
+
+/// The differences of all fields in which `now` differs from `known`.
 std::string list_differences(const std::vector<Field>& now, const std::vector<Field>& known) {
-  std::map<std::string, std::string> old;
-  for (const Field& f : known) old[f.path] = f.text;
+  std::map<std::string, const Field*> old;
+  for (const Field& f : known) old[f.path] = &f;
   std::string text;
   for (const Field& f : now) {
     auto found = old.find(f.path);
-    if (found != old.end() && found->second == f.text) continue;
-    text += fmt::format("{}{}: {} instead of {}", text.empty() ? "" : "; ", f.path, f.text, found == old.end() ? "nothing" : found->second);
+    if (found != old.end() && found->second->text == f.text) continue;
+    const std::string one = found == old.end() ? fmt::format("{}: {} instead of nothing", f.path, f.text) : difference(f, *found->second);
+    text += (text.empty() ? "" : "; ") + one;
   }
   return text.empty() ? "fewer values" : text;
 }
 
-constexpr int kManyTraces = 64;
+std::vector<std::string> tensor_paths(const std::vector<Field>& fields) {
+  std::vector<std::string> paths;
+  for (const Field& f : fields) {
+    if (f.kind == Field::Kind::tensor) paths.push_back(f.path);
+  }
+  return paths;
+}
+
+/// A name for a length that a symbol may have: "x.0" for axis 0 of x.
+std::string symbol_name(const std::string& path, std::uint32_t axis) {
+  std::string name;
+  for (char c : path) name += std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '/' ? c : '_';
+  if (name.empty() || std::isdigit(static_cast<unsigned char>(name[0])) != 0) name.insert(0, 1, '_');
+  return fmt::format("{}.{}", name, axis);
+}
+
+/// Traces after which a function is reported, once each.
+bool is_reported(int traces) { return traces == 8 || traces == 64; }
 
 /// Outside of a trace, arguments have values.
 void require_eager(const Signature& signature, const char* name) {
@@ -107,14 +139,24 @@ const Compiled& Entry::code() const {
 }
 
 FunctionCore::FunctionCore(FunctionInfo info, FunctionOptions options, bool first_is_owner)
-    : info_(info), options_(name_unknown_dims(std::move(options))), first_is_owner_(first_is_owner) {}
+    : info_(info),
+      options_(name_unknown_dims(std::move(options))),
+      first_is_owner_(first_is_owner),
+      relaxation_(options_.input_signature.empty() ? options_.relax_after : 0) {}
 
-void FunctionCore::call(Signature& signature, Call& call, Loc where) {
+Entry* FunctionCore::find(Signature& signature) const {
+  if (Entry* exact = table_.find(signature.words())) [[likely]]
+    return exact;
+  return relaxation_.find(signature);
+}
+
+bool FunctionCore::call(Signature& signature, Call& call, Loc where) {
   if (!options_.input_signature.empty()) fit_input_signature(signature, where);
-  const Entry* entry = table_.find(signature.words());
+  const Entry* entry = find(signature);
   std::shared_ptr<Entry> held;
   if (entry == nullptr) [[unlikely]] {
-    held = captured(call, where);
+    held = captured(call, where, true);
+    if (held == nullptr) return false;
     entry = held.get();
   }
   if (graph::thread_state.trace != nullptr) [[unlikely]] {
@@ -124,24 +166,49 @@ void FunctionCore::call(Signature& signature, Call& call, Loc where) {
     }
     LocationScope scope(where);
     finish(*entry, call, graph::thread_state.trace->splice(entry->captured, arguments));
-    return;
+    return true;
   }
   LocationScope scope(where);
   require_eager(signature, info_.name);
   if (tape_watches(entry->captured, signature.tensors())) [[unlikely]] {
     finish(*entry, call, run_interpreted(entry->captured, signature.tensors()));
-    return;
+    return true;
   }
   const Compiled* code = entry->code_if_ready();
-  if (code == nullptr) [[unlikely]]
-    code = &entry->code();
+  if (code == nullptr) [[unlikely]] {
+    if (held == nullptr) held = share(entry);
+    code = &compiled(held, call, where);
+    entry = held.get();
+  }
   finish(*entry, call, code->run(signature.tensors()));
+  return true;
+}
+
+std::shared_ptr<Entry> FunctionCore::share(const Entry* entry) const {
+  std::shared_ptr<Entry> shared = table_.share(entry);
+  return shared != nullptr ? shared : relaxation_.share(entry);
+}
+
+const Compiled& FunctionCore::compiled(std::shared_ptr<Entry>& entry, Call& call, Loc where) {
+  if (entry->open.empty()) return entry->code();
+  std::string problem;
+  try {
+    return entry->code();
+  } catch (const Error& e) {
+    problem = e.message();
+  }
+  std::lock_guard lock(tracing_lock());
+  log(LogTopic::trace, fmt::format("{}: {} stay fixed, since code with them open does not compile: {}", info_.name,
+                                   describe_axes(entry->open, tensor_paths(entry->fields)), problem));
+  relaxation_.refuse(entry->open);
+  entry = captured(call, where, false);
+  return compiled(entry, call, where);
 }
 
 std::shared_ptr<Entry> FunctionCore::concrete(Signature& signature, Call& call) {
   if (!options_.input_signature.empty()) fit_input_signature(signature, info_.where);
-  if (Entry* known = table_.find(signature.words())) return table_.share(known);
-  return captured(call, info_.where);
+  if (Entry* known = find(signature)) return share(known);
+  return captured(call, info_.where, false);
 }
 
 void FunctionCore::finish(const Entry& entry, Call& call, std::vector<graph::Value> values) const {
@@ -183,44 +250,113 @@ void FunctionCore::fit_input_signature(Signature& signature, Loc where) const {
   }
 }
 
-std::shared_ptr<Entry> FunctionCore::captured(Call& call, Loc where) {
+std::shared_ptr<Entry> FunctionCore::captured(Call& call, Loc where, bool bounded) {
   std::lock_guard lock(tracing_lock());
   // Another thread may have traced it meanwhile, and built the models that it reads.
   Signature now;
   call.sign(now);
   if (!options_.input_signature.empty()) fit_input_signature(now, where);
-  if (Entry* known = table_.find(now.words())) return table_.share(known);
-  return capture(call, where);
+  if (Entry* known = find(now)) return share(known);
+  if (names_.size() != call.num_arguments()) names_ = parameter_names(info_.parameters, call.num_arguments(), first_is_owner_);
+  if (bounded && traces_ >= options_.max_signatures) {
+    if (!std::exchange(warned_of_bound_, true)) {
+      warn(
+          fmt::format("\"{}\" ({}:{}) has {} signatures, the most that it may have (max_signatures); calls with others run eagerly: {}:{} "
+                      "because of {}",
+                      info_.name, info_.where.file, info_.where.line, options_.max_signatures, where.file, where.line,
+                      reason(describe(call, names_, first_is_owner_))));
+    }
+    return nullptr;
+  }
+  if (const OpenAxes axes = relaxation_.propose(now); !axes.empty()) {
+    if (auto entry = capture_open(call, now, axes, where)) return entry;
+  }
+  return capture(call, now, where);
 }
 
-std::shared_ptr<Entry> FunctionCore::capture(Call& call, Loc where) {
-  if (names_.size() != call.num_arguments()) names_ = parameter_names(info_.parameters, call.num_arguments(), first_is_owner_);
+std::shared_ptr<Entry> FunctionCore::new_entry(Call& call, Signature& signature) const {
   auto entry = std::make_shared<Entry>();
   entry->name = info_.name;
   entry->where = info_.where;
   entry->numerics = options_.strict ? Numerics::strict : Numerics::standard;
   entry->fields = describe(call, names_, first_is_owner_);
-  explain(entry->fields, where);
-  trace_body(*entry, call, where);
-  if (++traces_ == kManyTraces) {
-    warn(
-        fmt::format("\"{}\" ({}:{}) was traced {} times; KILN_LOG=trace says what differs from call to call. Numbers that change belong "
-                    "into a Tensor or a Variable, lengths that change into an input_signature",
-                    info_.name, info_.where.file, info_.where.line, kManyTraces));
+  for (const Signature::Leaf& leaf : signature.tensors()) {
+    if (leaf.tensor->defined()) entry->example.push_back(leaf.tensor->shape());
   }
+  return entry;
+}
+
+std::shared_ptr<Entry> FunctionCore::capture(Call& call, Signature& signature, Loc where) {
+  std::shared_ptr<Entry> entry = new_entry(call, signature);
+  const std::string why = table_.all().empty() ? std::string() : reason(entry->fields);
+  log(LogTopic::trace, fmt::format("{} ({}:{}) is traced {}", info_.name, where.file, where.line,
+                                   why.empty() ? "for the first time" : "again, because of " + why));
+  trace_body(*entry, call, options_.input_signature, where);
+  count_trace(why, where);
   // The body may have built models: the next call is compared by what they are then. A tensor captured from an open trace is good for once.
   Signature after;
   call.sign(after);
   if (!options_.input_signature.empty()) fit_input_signature(after, where);
-  if (!any_symbolic(entry->captured.captures)) table_.insert(after.words(), entry);
+  if (!any_symbolic(entry->captured.captures)) {
+    table_.insert(after.words(), entry);
+    relaxation_.add_fixed(after);
+  }
   return entry;
 }
 
-void FunctionCore::trace_body(Entry& entry, Call& call, Loc where) {
+std::shared_ptr<Entry> FunctionCore::capture_open(Call& call, Signature& signature, const OpenAxes& axes, Loc where) {
+  std::shared_ptr<Entry> entry = new_entry(call, signature);
+  const std::vector<std::string> paths = tensor_paths(entry->fields);
+  const std::string opened = describe_axes(axes, paths), why = reason(entry->fields);
+  std::vector<TensorType> types;
+  for (const Signature::Leaf& leaf : signature.tensors()) {
+    types.push_back(leaf.tensor->defined() ? TensorType{leaf.tensor->dtype(), leaf.tensor->shape()} : TensorType{});
+  }
+  for (const std::vector<LeafAxis>& group : axes) {
+    const Dim symbol = Dim::symbol(symbol_name(paths[group.front().leaf], group.front().axis));
+    for (LeafAxis at : group) types[at.leaf].shape[static_cast<int>(at.axis)] = symbol;
+  }
+  std::vector<Spec> specs;
+  for (std::size_t i = 0; i < types.size(); ++i) {
+    if (signature.tensors()[i].tensor->defined()) specs.push_back({types[i].dtype, types[i].shape});
+  }
+  try {
+    trace_body(*entry, call, specs, where);
+  } catch (const Error& e) {
+    log(LogTopic::trace,
+        fmt::format("{}: {} stay fixed, since the body cannot be traced with them open: {}", info_.name, opened, e.what()));
+    relaxation_.refuse(axes);
+    return nullptr;
+  }
+  log(LogTopic::trace, fmt::format("{} ({}:{}) is traced again, because of {}; from now on one trace serves all lengths of {}", info_.name,
+                                   where.file, where.line, why, opened));
+  count_trace(why, where);
+  std::size_t leaf = 0;
+  for (Field& f : entry->fields) {
+    if (f.kind != Field::Kind::tensor) continue;
+    if (f.text != "undefined") f.type = types[leaf], f.text = types[leaf].str();
+    ++leaf;
+  }
+  entry->open = axes;
+  Signature after;
+  call.sign(after);
+  if (!any_symbolic(entry->captured.captures)) relaxation_.add_open(after, axes, entry);
+  return entry;
+}
+
+void FunctionCore::count_trace(const std::string& reason, Loc where) {
+  if (!is_reported(++traces_)) return;
+  warn(
+      fmt::format("\"{}\" ({}:{}) was traced {} times; at {}:{} because of {}. Numbers that change belong into a Tensor or a Variable, "
+                  "lengths that change into an input_signature; KILN_LOG=trace shows every trace",
+                  info_.name, info_.where.file, info_.where.line, traces_.load(), where.file, where.line, reason));
+}
+
+void FunctionCore::trace_body(Entry& entry, Call& call, std::span<const Spec> specs, Loc where) {
   RegionScope region;
   TracingFunction tracing(*this);
   graph::Trace trace(info_.name);
-  BodyTracer tracer(trace, names_, options_.input_signature, info_.where);
+  BodyTracer tracer(trace, names_, specs, info_.where);
   entry.prototype = call.trace(tracer);
   if (!tracer.assigned().empty()) {
     throw TraceError(
@@ -259,21 +395,19 @@ void FunctionCore::require_unchanged(const std::vector<Field>& before, const std
   }
 }
 
-void FunctionCore::explain(const std::vector<Field>& fields, Loc where) const {
-  if (!log_enabled(LogTopic::trace)) return;
+std::string FunctionCore::reason(const std::vector<Field>& fields) const {
   std::shared_ptr<Entry> nearest;
   for (const std::shared_ptr<Entry>& e : table_.all()) {
     if (nearest == nullptr || differences(fields, e->fields) <= differences(fields, nearest->fields)) nearest = e;
   }
-  std::string why = nearest == nullptr ? "for the first time" : "again, because of " + list_differences(fields, nearest->fields);
-  log(LogTopic::trace, fmt::format("{} ({}:{}) is traced {}", info_.name, where.file, where.line, why));
+  return nearest == nullptr ? "its first signature" : list_differences(fields, nearest->fields);
 }
 
 FunctionHandle::FunctionHandle(FunctionInfo info, FunctionOptions options, bool first_is_owner)
     : core_(std::make_unique<FunctionCore>(info, std::move(options), first_is_owner)) {}
 FunctionHandle::~FunctionHandle() = default;
 
-void FunctionHandle::call(Signature& signature, Call& call, Loc where) { core_->call(signature, call, where); }
+bool FunctionHandle::call(Signature& signature, Call& call, Loc where) { return core_->call(signature, call, where); }
 
 std::shared_ptr<Entry> FunctionHandle::concrete(Signature& signature, Call& call) { return core_->concrete(signature, call); }
 

@@ -52,6 +52,7 @@ class Describer final : public Visitor {
   void tensor(Tensor& t) override {
     const graph::ValueImpl* body = Access::impl(t);
     add(Field::Kind::tensor, body == nullptr ? "undefined" : body->type.str());
+    if (body != nullptr) fields.back().type = body->type;
   }
   void variable(Variable& v) override {
     add(Field::Kind::variable, v.defined() ? fmt::format("variable {}", v.id()) : "undefined variable");
@@ -59,7 +60,7 @@ class Describer final : public Visitor {
   void identity(Identity& i) override { add(Field::Kind::identity, fmt::format("object {}", i.id())); }
   void word(std::uint64_t, const std::string& as_text) override { add(Field::Kind::plain, as_text); }
   void text(std::string_view text) override { add(Field::Kind::plain, fmt::format("\"{}\"", text)); }
-  void add(Field::Kind kind, std::string text) { fields.push_back({path_.text(), std::move(text), kind, of_owner_}); }
+  void add(Field::Kind kind, std::string text) { fields.push_back({path_.text(), std::move(text), kind, of_owner_, {}}); }
 
   std::vector<Field> fields;
 
@@ -83,7 +84,7 @@ std::vector<std::string> parameter_names(const char* parameters, std::size_t cou
 
 std::vector<Field> describe(Call& call, const std::vector<std::string>& names, bool first_is_owner) {
   Describer describer;
-  describer.fields.push_back({"training", is_training() ? "true" : "false", Field::Kind::ambient, false});
+  describer.fields.push_back({"training", is_training() ? "true" : "false", Field::Kind::ambient, false, {}});
   for (std::size_t i = 0; i < call.num_arguments(); ++i) {
     describer.begin(names[i], first_is_owner && i == 0);
     call.walk_argument(i, describer);

@@ -16,6 +16,7 @@ struct Field {
   std::string text;  ///< "float32[32, 784]", "variable 7", "0.5"
   Kind kind = Kind::plain;
   bool of_owner = false;  ///< belongs to the object whose method is called
+  TensorType type = {};   ///< of a defined tensor
 };
 
 /// The names of the parameters in "(Net& net, Tensor x)"; "arg0", "arg1" where they have none.

@@ -144,17 +144,20 @@ Value apply_traced(Trace& trace, const ops::OpDef& op, std::span<const Value> op
   if (all_weak && op.kind == ops::OpKind::elementwise) return apply_eager(op, operands, attrs);
   WeakTarget target;
   if (any_weak) target = weak_target(op, operands);
+  if (op.kind == ops::OpKind::elementwise) trace.meet(operands);
+  const bool resolve = trace.has_equal_symbols();
   std::vector<TensorType> types;
   for (std::size_t i = 0; i < operands.size(); ++i) {
-    types.push_back(operands[i].type());
+    types.push_back(resolve ? trace.resolved(operands[i].type()) : operands[i].type());
     if (operands[i].weak()) types.back().dtype = operand_dtype(op, i, target);
   }
-  TensorType type = op.infer(op, types, attrs);
+  TensorType type = op.infer(op, types, resolve ? trace.resolved(attrs) : attrs);
   std::vector<NodeId> nodes;
   for (std::size_t i = 0; i < operands.size(); ++i) {
     Value v = operands[i].weak() ? constant_node(scalar_literal(operands[i], types[i].dtype)) : operands[i];
     NodeId node = trace.node_of(v, op.name);
-    if (op.kind == ops::OpKind::elementwise && v.shape() != type.shape) node = trace.node_of(broadcast_in_trace(v, type.shape));
+    if (op.kind == ops::OpKind::elementwise && (resolve ? trace.resolved(v.type()).shape : v.shape()) != type.shape)
+      node = trace.node_of(broadcast_in_trace(v, type.shape));
     nodes.push_back(node);
   }
   return trace.append(op, std::move(nodes), attrs, type);

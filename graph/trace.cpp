@@ -1,6 +1,7 @@
 // A graph under construction. Nodes are numbered as they come; finish() moves the parameters, also those found late, to the front.
 #include "graph/trace.h"
 
+#include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <unordered_map>
@@ -79,6 +80,7 @@ struct Trace::Impl {
   std::unordered_map<const ValueImpl*, CapturedValue> captured;
   Value random_key;
   std::int64_t random_streams = 0;
+  DimBinding equal_symbols;  ///< a symbol, and the one that it must equal
   std::vector<std::function<void()>> journal;
   std::vector<VariablePtr> created;
 
@@ -105,6 +107,7 @@ struct Trace::Impl {
     return value(parameters.back().node);
   }
 
+  void meet(Dim a, Dim b);
   VariableRecord& variable(const VariablePtr& v);
   NodeId capture(const Value& v);
   void close();
@@ -180,6 +183,42 @@ NodeId Trace::node_of(const Value& v, std::string_view user) {
   return impl_->capture(v);
 }
 
+TensorType Trace::resolved(const TensorType& type) const {
+  TensorType result = type;
+  for (int axis = 0; axis < type.shape.rank(); ++axis) {
+    if (!type.shape[axis].is_constant()) result.shape[axis] = substitute(type.shape[axis], impl_->equal_symbols);
+  }
+  return result;
+}
+
+Attrs Trace::resolved(const Attrs& attrs) const {
+  Attrs result = attrs;
+  for (const auto& [key, value] : attrs) {
+    if (const auto* shape = std::get_if<Shape>(&value)) result.set(key, resolved(TensorType{DType::float32, *shape}).shape);
+  }
+  return result;
+}
+
+bool Trace::has_equal_symbols() const { return !impl_->equal_symbols.empty(); }
+
+void Trace::meet(std::span<const Value> operands) {
+  for (std::size_t i = 1; i < operands.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      const Shape &a = operands[j].shape(), &b = operands[i].shape();
+      for (int axis = 1; axis <= std::min(a.rank(), b.rank()); ++axis) impl_->meet(a[a.rank() - axis], b[b.rank() - axis]);
+    }
+  }
+}
+
+void Trace::Impl::meet(Dim a, Dim b) {
+  if (a == b || a.is_constant() || b.is_constant()) return;
+  Dim first = substitute(a, equal_symbols), second = substitute(b, equal_symbols);
+  if (first == second || first.op() != Dim::Op::symbol || second.op() != Dim::Op::symbol) return;
+  const DimBinding binding{{second.symbol_name(), first}};
+  for (auto& [name, replacement] : equal_symbols) replacement = substitute(replacement, binding);
+  equal_symbols.emplace(second.symbol_name(), first);
+}
+
 Value Trace::append(const ops::OpDef& op, std::vector<NodeId> operands, Attrs attrs, TensorType type) {
   Node node;
   node.op = &op;
@@ -252,6 +291,12 @@ Captured Trace::finish(std::span<const Value> results) {
 
   Captured captured;
   auto graph = std::make_shared<Graph>(t.name);
+  if (has_equal_symbols()) {
+    for (Node& node : t.nodes) {
+      node.type = resolved(node.type);
+      node.attrs = resolved(node.attrs);
+    }
+  }
   std::vector<NodeId> renamed(t.nodes.size(), -1);
   std::vector<int> parameter_index(t.parameters.size(), -1);
   for (int group = 0; group < 2; ++group) {

@@ -42,6 +42,12 @@ class Trace {
   NodeId node_of(const Value& v, std::string_view user = "");
   /// Appends an op whose result has that type, under the user's line.
   Value append(const ops::OpDef& op, std::vector<NodeId> operands, Attrs attrs, TensorType type);
+  /// The operands' lengths meet elementwise: two different symbols must then be equal, which every later call checks at its entry.
+  void meet(std::span<const Value> operands);
+  /// With the symbols that turned out equal replaced by one of them.
+  TensorType resolved(const TensorType& type) const;
+  Attrs resolved(const Attrs& attrs) const;
+  bool has_equal_symbols() const;
   Value read(const VariablePtr& v);
   void write(const VariablePtr& v, const Value& value);
   /// Symbolic int64[2] random key and the ordinal of a new random op of this trace.

@@ -26,6 +26,12 @@ struct Spec {
 struct FunctionOptions {
   std::vector<Spec> input_signature = {};  ///< one for each tensor argument: one binary serves all calls that fit
   bool strict = false;                     ///< the bits of eager execution
+  /// A length (or several) that has had this many values is left open in the next trace, as a symbol: that code serves every value but
+  /// 0 and 1. A body that needs the number (as an int64_t) is traced for each value as before. While such a body is traced, comparing
+  /// the open length with a number is false. 0: never.
+  int relax_after = 2;
+  /// Further signatures run the body eagerly, with a warning: endless retracing would fill the memory.
+  int max_signatures = 256;
 };
 
 namespace detail {
@@ -139,7 +145,8 @@ class FunctionHandle {
   FunctionHandle(const FunctionHandle&) = delete;
   FunctionHandle& operator=(const FunctionHandle&) = delete;
 
-  void call(Signature& signature, Call& call, Loc where);
+  /// False if the body must be run instead: there are too many signatures.
+  bool call(Signature& signature, Call& call, Loc where);
   std::shared_ptr<Entry> concrete(Signature& signature, Call& call);
   FunctionCore& core() { return *core_; }
 
@@ -289,7 +296,8 @@ R call(FunctionHandle& handle, Loc where, F& body, std::remove_reference_t<A>&..
   Signature signature;
   (walk(a, signature), ...);
   TypedCall<R, F, A...> typed(body, a...);
-  handle.call(signature, typed, where);
+  if (!handle.call(signature, typed, where)) [[unlikely]]
+    return body(static_cast<A>(a)...);
   return typed.take();
 }
 
