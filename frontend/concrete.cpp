@@ -2,6 +2,7 @@
 #include <kiln/function.h>
 
 #include "base/require.h"
+#include "frontend/cost.h"
 #include "frontend/function_core.h"
 
 namespace kiln {
@@ -22,15 +23,8 @@ std::string Concrete::signature() const {
   return text;
 }
 
-Cost Concrete::cost() const {
-  const graph::Graph& graph = *entry_->captured.graph;
-  const runtime::Plan& plan = entry_->code().plan();
-  Cost cost;
-  cost.captured_ops = static_cast<int>(graph.nodes().size()) - graph.num_parameters();
-  cost.optimized_ops = static_cast<int>(plan.op_nodes.size());
-  cost.launches = static_cast<int>(plan.launches.size());
-  cost.kernels = static_cast<int>(plan.kernels.size());
-  return cost;
-}
+Cost Concrete::cost() const { return detail::cost_of(*entry_); }
+
+MemoryPlan Concrete::memory_plan() const { return detail::memory_plan_of(*entry_); }
 
 }  // namespace kiln

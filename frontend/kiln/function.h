@@ -18,12 +18,39 @@ namespace kiln {
 /// What a traced function has become, on its way from the captured graph to machine code.
 enum class Stage { captured, optimized, fused, kernels, llvm, assembly };
 
-/// What one call costs.
+/// What one call costs. Lengths left open are those of the call that was traced.
 struct Cost {
   int captured_ops = 0;   ///< ops recorded while tracing
-  int optimized_ops = 0;  ///< ops left after optimization
-  int launches = 0;       ///< kernels and contractions launched by one call
+  int optimized_ops = 0;  ///< ops of ir(Stage::optimized)
   int kernels = 0;        ///< distinct generated kernels
+  int launches = 0;       ///< kernels and contractions launched by one call
+  /// Floating-point operations of all launches: two for each multiply-add of a contraction, one for each element of an elementwise op's
+  /// result, for each element that a reduction or scatter adds, and for each element under a window; of floating-point dtypes only.
+  std::int64_t flops = 0;
+  /// Bytes of the tensors that the launches read and write, each counted once a launch.
+  std::int64_t bytes_moved = 0;
+  std::int64_t arena_bytes = 0;     ///< memory for intermediate tensors, taken for the call
+  std::int64_t output_bytes = 0;    ///< results that get memory of their own; variables written in place are none
+  std::int64_t constant_bytes = 0;  ///< kept as long as the code
+  std::int64_t peak_bytes = 0;      ///< arena, outputs and constants: what a call needs beyond its arguments and variables
+};
+
+/// One intermediate tensor in the arena of a call.
+struct MemoryBlock {
+  std::int64_t offset = 0, bytes = 0;
+  int first_launch = 0, last_launch = 0;  ///< when it is needed, both included
+  std::string op;                         ///< that made it
+  Loc where;                              ///< the user's line of that op
+};
+
+/// Where the intermediate tensors of a call lie.
+struct MemoryPlan {
+  std::vector<MemoryBlock> blocks;
+  std::int64_t total_bytes = 0;
+  /// The most bytes that are needed at the same time, each block rounded up to 64: no plan is smaller.
+  std::int64_t lower_bound = 0;
+  /// A table of the blocks.
+  std::string str() const;
 };
 
 /// One function with one signature. Throws CompileError from what needs the compiler if it is missing.
@@ -38,6 +65,7 @@ class Concrete {
   /// What calls must have in common to share this code, one field a line.
   std::string signature() const;
   Cost cost() const;
+  MemoryPlan memory_plan() const;
 
  private:
   std::shared_ptr<detail::Entry> entry_;
