@@ -147,12 +147,68 @@ Tensor Tensor::operator[](const detail::Indices& indices) const {
   return gather(Access::tensor(x), s.indices, s.gathered_axis);
 }
 
+namespace {
+
+/// For each of the `length` places of an axis: which of `indices` (of one axis) names it last, or -1.
+Tensor last_ordinals(const Tensor& indices, std::int64_t length) {
+  const Value v = Access::value(indices);
+  if (v.symbolic()) {
+    // Read through a gather, indices out of range are an error here as everywhere.
+    const Tensor checked = gather(arange(length, DType::int64), indices);
+    const Tensor hits = expand_dims(arange(length, DType::int64), 1) == expand_dims(checked, 0);
+    return max(where(hits, arange(indices.shape()[0], DType::int64), -1), 1);
+  }
+  std::vector<std::int64_t> last(static_cast<std::size_t>(length), -1);
+  const Tensor wide = cast(indices, DType::int64);
+  std::int64_t ordinal = 0;
+  for (std::int64_t i : wide.span<std::int64_t>()) {
+    KILN_REQUIRE(i >= 0 && i < length, RuntimeError, "set: index {} is out of range for an axis of length {}", i, length);
+    last[static_cast<std::size_t>(i)] = ordinal++;
+  }
+  return tensor(last, {length});
+}
+
+/// x with its slices at `indices` (of any shape) of an axis replaced by those of `updates`, of shape x[:axis] + indices + x[axis+1:].
+Tensor set_along(const Tensor& x, int axis, const Tensor& indices, const Tensor& updates) {
+  const Tensor flat = reshape(indices, {-1});
+  if (flat.shape()[0] == 0) return x;
+  Shape flat_shape = x.shape(), column;
+  flat_shape[axis] = flat.shape()[0];
+  for (int i = axis; i < x.rank(); ++i) column.push_back(i == axis ? x.shape()[axis] : Dim(1));
+  const Tensor ordinals = last_ordinals(flat, x.shape()[axis]);
+  const Tensor picked = gather(reshape(updates, flat_shape), maximum(ordinals, 0), axis);
+  return where(reshape(ordinals >= 0, column), picked, x);
+}
+
+/// The same indices with the whole axis in place of a tensor.
+detail::Indices without_tensor(const detail::Indices& indices) {
+  detail::Indices rest = indices;
+  for (Index& i : rest.list) {
+    if (i.kind == Index::Kind::tensor) i = Index(Slice{});
+  }
+  return rest;
+}
+
+}  // namespace
+
 Tensor Tensor::set(const detail::Indices& indices, const Arg& value) const {
   LocationScope scope(indices.where);
   Selection s = select(indices, shape());
-  KILN_REQUIRE(s.gathered_axis < 0, ValueError, "set: an index is a tensor; use scatter_add()");
   Tensor updates = value.tensor();
   if (Access::impl(updates)->weak) updates = full({}, updates, dtype());
+  if (s.gathered_axis >= 0) {
+    const detail::Indices rest = without_tensor(indices);
+    const Tensor whole = (*this)[rest];
+    const Shape& at = s.indices.shape();
+    Shape wanted;
+    for (int i = 0; i < s.result.rank(); ++i) {
+      if (i != s.gathered_axis) wanted.push_back(s.result[i]);
+      for (int j = 0; i == s.gathered_axis && j < at.rank(); ++j) wanted.push_back(at[j]);
+    }
+    const Tensor changed = set_along(whole, s.gathered_axis, s.indices, broadcast_to(updates, wanted));
+    const bool whole_tensor = s.sliced == shape() && s.result == shape() && s.step == Ints(s.step.size(), 1);
+    return whole_tensor ? changed : set(rest, changed);
+  }
   updates = reshape(broadcast_to(updates, s.result), {-1});
   if (updates.size() == 0) return *this;
   Tensor ordinals = selected_ordinals(s, shape());
