@@ -55,6 +55,26 @@ Tensor relu(const Arg& x) {
   return Access::tensor(ops::relu(Access::value(x)));
 }
 
+Tensor leaky_relu(const Arg& x, LeakyReluOptions options) {
+  LocationScope scope(x.loc());
+  return Access::tensor(ops::leaky_relu(floating("leaky_relu", x), options.slope));
+}
+
+Tensor elu(const Arg& x, EluOptions options) {
+  LocationScope scope(x.loc());
+  return Access::tensor(ops::elu(floating("elu", x), options.alpha));
+}
+
+Tensor silu(const Arg& x) {
+  LocationScope scope(x.loc());
+  return Access::tensor(ops::silu(floating("silu", x)));
+}
+
+Tensor softplus(const Arg& x) {
+  LocationScope scope(x.loc());
+  return Access::tensor(ops::softplus(floating("softplus", x)));
+}
+
 Tensor gelu(const Arg& x, GeluOptions options) {
   LocationScope scope(x.loc());
   return Access::tensor(ops::gelu(floating("gelu", x), options.approximate));

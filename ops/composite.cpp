@@ -21,8 +21,8 @@ std::span<const CompositeInfo> composites() { return composite_list(); }
 
 namespace detail {
 
-bool register_composite(std::string_view name, std::string_view doc) {
-  composite_list().push_back({name, doc});
+bool register_composite(std::string_view name, std::string_view doc, const Notes& notes) {
+  composite_list().push_back({name, doc, notes});
   return true;
 }
 

@@ -49,6 +49,15 @@ struct Example {
   double out;
 };
 
+/// What docs/ops.md says of a structural or composite op besides its doc. The example is a C++ expression on public functions; a test
+/// prints it.
+struct Notes {
+  std::string_view takes;       ///< "floating-point x"
+  std::string_view attributes;  ///< "axis: int", or empty
+  std::string_view example;     ///< empty: no public function is this op alone
+  std::string_view result;      ///< what the example prints
+};
+
 /// A contiguous row-major tensor in memory; for an elementwise kernel an operand may have any shape that broadcasts to the result's.
 struct View {
   void* data = nullptr;

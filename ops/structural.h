@@ -33,6 +33,8 @@ struct Reduce {
   static constexpr std::string_view name = "reduce";
   static constexpr std::string_view doc =
       "Sum (add), product (mul), maximum, minimum, or conjunction (and, or) of x over axes, which the result drops.";
+  static constexpr Notes notes = {"any x; and, or: bool", "kind: add, mul, max, min, and, or; axes: ints, ascending",
+                                  "sum(tensor({{1, 2}, {3, 4}}), 0)", "[4 6]"};
   static constexpr int arity = 1;
   KILN_STRUCTURAL_OP;
 
@@ -67,6 +69,8 @@ struct ArgReduce {
   static constexpr std::string_view name = "arg_reduce";
   static constexpr std::string_view doc =
       "Index (int64) of the first maximum or minimum of x along an axis, which the result drops; NaN is the extreme.";
+  static constexpr Notes notes = {"any x but bool", "kind: max, min; axis: int", "argmax(tensor({{1.f, 5.f, 5.f}, {3.f, 2.f, 1.f}}), 1)",
+                                  "[1 0]"};
   static constexpr int arity = 1;
   KILN_STRUCTURAL_OP;
 };
@@ -76,6 +80,10 @@ struct Contract {
   static constexpr std::string_view doc =
       "Products of a and b summed over shared labels of an equation such as \"mk,kn->mn\"; window labels slide, which makes it a "
       "convolution.";
+  static constexpr Notes notes = {"numbers a, b of one dtype",
+                                  "equation: str; order: str, the contracted labels; window: str, the labels that slide; for each of these "
+                                  "strides, padding_low, padding_high, lhs_dilation, rhs_dilation, reverse: ints",
+                                  "matmul(tensor({{1, 2}, {3, 4}}), tensor({{1, 0}, {1, 1}}))", "[[3 2]\n [7 4]]"};
   static constexpr int arity = 2;
   KILN_STRUCTURAL_OP;
 
@@ -98,6 +106,8 @@ struct Contract {
 struct WindowReduce {
   static constexpr std::string_view name = "window_reduce";
   static constexpr std::string_view doc = "Maximum, minimum or sum (add) of x over a sliding window; padding is the identity of the kind.";
+  static constexpr Notes notes = {"numbers x", "kind: max, min, add; window, strides, padding_low, padding_high: ints, one an axis",
+                                  "max_pool2d(reshape(arange(16), {1, 4, 4, 1}), 2)[{0, ellipsis, 0}]", "[[ 5  7]\n [13 15]]"};
   static constexpr int arity = 1;
   KILN_STRUCTURAL_OP;
 
@@ -124,6 +134,8 @@ struct WindowReduce {
 struct WindowMaxGrad {
   static constexpr std::string_view name = "window_max_grad";
   static constexpr std::string_view doc = "Zeros of x's shape plus each element of dy added where its window of x has its first maximum.";
+  static constexpr Notes notes = {"floating-point x, dy of one dtype", "window, strides, padding_low, padding_high: ints, one an axis", "",
+                                  ""};
   static constexpr int arity = 2;
   KILN_STRUCTURAL_OP;
 
@@ -168,6 +180,7 @@ struct WindowMaxGrad {
 struct Reshape {
   static constexpr std::string_view name = "reshape";
   static constexpr std::string_view doc = "The elements of x in row-major order under another shape.";
+  static constexpr Notes notes = {"any x", "shape: the result's", "reshape(tensor({1, 2, 3, 4}), {2, 2})", "[[1 2]\n [3 4]]"};
   static constexpr int arity = 1;
   static constexpr Traits traits = {.view = true};
   KILN_STRUCTURAL_OP;
@@ -181,6 +194,7 @@ struct Reshape {
 struct Transpose {
   static constexpr std::string_view name = "transpose";
   static constexpr std::string_view doc = "x with its axes permuted: result axis i is operand axis perm[i].";
+  static constexpr Notes notes = {"any x", "perm: ints", "transpose(tensor({{1, 2}, {3, 4}}))", "[[1 3]\n [2 4]]"};
   static constexpr int arity = 1;
   KILN_STRUCTURAL_OP;
 
@@ -197,6 +211,7 @@ struct Broadcast {
   static constexpr std::string_view name = "broadcast";
   static constexpr std::string_view doc =
       "x repeated to shape: operand axis i becomes result axis dims[i], of the same length or from length 1.";
+  static constexpr Notes notes = {"any x", "shape: the result's; dims: ints", "broadcast_to(tensor({1, 2}), {2, 2})", "[[1 2]\n [1 2]]"};
   static constexpr int arity = 1;
   KILN_STRUCTURAL_OP;
 
@@ -216,6 +231,7 @@ struct Broadcast {
 struct Slice {
   static constexpr std::string_view name = "slice";
   static constexpr std::string_view doc = "Elements start, start + step, ... of x before limit along each axis; step may be negative.";
+  static constexpr Notes notes = {"any x", "start, limit, step: ints, one an axis", "tensor({1, 2, 3, 4})[{Slice{3, 0, -1}}]", "[4 3 2]"};
   static constexpr int arity = 1;
   KILN_STRUCTURAL_OP;
 
@@ -245,6 +261,7 @@ struct Slice {
 struct Concatenate {
   static constexpr std::string_view name = "concat";
   static constexpr std::string_view doc = "The operands one after another along an axis.";
+  static constexpr Notes notes = {"one or more tensors of one dtype", "axis: int", "concat({tensor({1, 2}), tensor({3})})", "[1 2 3]"};
   static constexpr int arity = -1;
   KILN_STRUCTURAL_OP;
 
@@ -268,6 +285,8 @@ struct Pad {
   static constexpr std::string_view name = "pad";
   static constexpr std::string_view doc =
       "x with value put before (low), behind (high) and between (interior) its elements; negative low or high crop.";
+  static constexpr Notes notes = {"any x, and a value of its dtype", "low, high, interior: ints, one an axis",
+                                  "pad(tensor({1, 2}), {{1, 2}}, 9)", "[9 1 2 9 9]"};
   static constexpr int arity = 2;
   KILN_STRUCTURAL_OP;
 
@@ -293,6 +312,8 @@ struct Pad {
 struct Gather {
   static constexpr std::string_view name = "gather";
   static constexpr std::string_view doc = "Elements of x along an axis at integer indices; the indices' shape takes the axis's place.";
+  static constexpr Notes notes = {"any x, int32 or int64 indices", "axis: int", "gather(tensor({10, 20, 30}), tensor({2, 0, 2}))",
+                                  "[30 10 30]"};
   static constexpr int arity = 2;
   static constexpr Traits traits = {.fallible = true};
   KILN_STRUCTURAL_OP;
@@ -307,6 +328,8 @@ struct Gather {
 struct ScatterAdd {
   static constexpr std::string_view name = "scatter_add";
   static constexpr std::string_view doc = "x plus updates added at integer indices along an axis, in row-major order of the indices.";
+  static constexpr Notes notes = {"numbers x, int32 or int64 indices, updates of x's dtype", "axis: int",
+                                  "scatter_add(tensor({0, 0, 0}), tensor({2, 0, 2}), tensor({1, 2, 3}))", "[2 0 4]"};
   static constexpr int arity = 3;
   static constexpr Traits traits = {.fallible = true};
   KILN_STRUCTURAL_OP;
@@ -320,6 +343,7 @@ struct ScatterAdd {
 struct Iota {
   static constexpr std::string_view name = "iota";
   static constexpr std::string_view doc = "0, 1, 2, ... along one axis of shape, repeated along the others.";
+  static constexpr Notes notes = {"nothing", "shape, dtype: the result's; axis: int", "arange(4)", "[0 1 2 3]"};
   static constexpr int arity = 0;
   KILN_STRUCTURAL_OP;
 };
@@ -327,6 +351,8 @@ struct Iota {
 struct Cast {
   static constexpr std::string_view name = "cast";
   static constexpr std::string_view doc = "x as another dtype; floats truncate and saturate to integers, NaN gives 0, and bool is x != 0.";
+  static constexpr Notes notes = {"any x", "dtype: the result's", "cast(tensor({1.7f, -1.7f, 1e20f}), DType::int32)",
+                                  "[         1         -1 2147483647]"};
   static constexpr int arity = 1;
   KILN_STRUCTURAL_OP;
 
@@ -340,6 +366,7 @@ struct Cast {
 struct Constant {
   static constexpr std::string_view name = "constant";
   static constexpr std::string_view doc = "A tensor known when the graph is made.";
+  static constexpr Notes notes = {"nothing", "value: a literal", "tensor({1, 2})", "[1 2]"};
   static constexpr int arity = 0;
   KILN_STRUCTURAL_OP;
 };
@@ -349,6 +376,8 @@ struct Random {
   static constexpr std::string_view doc =
       "Philox4x32-10 numbers: uniform in [0, 1), standard normal, or int32 bits; key is (seed, base stream), and stream is added to the "
       "latter.";
+  static constexpr Notes notes = {"key: int64[2]", "kind: uniform, normal, bits; shape, dtype: the result's; stream: int",
+                                  "random::uniform({0})", "[]"};
   static constexpr int arity = 1;
   static constexpr Traits traits = {.random = true};
   KILN_STRUCTURAL_OP;

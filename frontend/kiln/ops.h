@@ -100,6 +100,20 @@ Tensor avg_pool2d(const Arg& x, nn::Size2 size, PoolOptions options = {});
 
 /// max(x, 0).
 Tensor relu(const Arg& x);
+struct LeakyReluOptions {
+  double slope = 0.2;
+};
+/// x where x > 0, else slope * x.
+Tensor leaky_relu(const Arg& x, LeakyReluOptions options = {});
+struct EluOptions {
+  double alpha = 1;
+};
+/// x where x > 0, else alpha * (exp(x) - 1).
+Tensor elu(const Arg& x, EluOptions options = {});
+/// x * sigmoid(x).
+Tensor silu(const Arg& x);
+/// log(1 + exp(x)).
+Tensor softplus(const Arg& x);
 struct GeluOptions {
   bool approximate = false;  ///< the tanh form
 };

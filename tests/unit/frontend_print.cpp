@@ -1,9 +1,13 @@
 // Tensors print exactly as NumPy prints arrays; the texts were recorded from NumPy 2.4 (str of the same array).
 #include <kiln/kiln.h>
 
+#include <cstdint>
+#include <cstring>
 #include <limits>
 #include <numeric>
+#include <span>
 #include <sstream>
+#include <type_traits>
 #include <vector>
 
 #include "tests/catch.h"
@@ -25,6 +29,22 @@ std::vector<float> halves(std::size_t n) {
   std::vector<float> v;
   for (std::size_t i = 0; i < n; ++i) v.push_back(static_cast<float>(i) * 0.5f - 7);
   return v;
+}
+
+/// Elements given by their bits.
+struct BitCase {
+  DType dtype;
+  Shape shape;
+  std::vector<std::uint64_t> bits;
+  const char* expected;
+};
+
+Tensor from_bits(const BitCase& c) {
+  return visit_dtype(c.dtype, [&]<class T>(std::type_identity<T>) {
+    std::vector<std::uint8_t> bytes(c.bits.size() * sizeof(T));
+    for (std::size_t i = 0; i < c.bits.size(); ++i) std::memcpy(bytes.data() + i * sizeof(T), &c.bits[i], sizeof(T));
+    return tensor(std::span<const T>(reinterpret_cast<const T*>(bytes.data()), c.bits.size()), c.shape);
+  });
 }
 
 struct Case {
@@ -198,6 +218,16 @@ TEST_CASE("tensors print as NumPy prints arrays") {
   for (const Case& c : cases) {
     INFO(c.what);
     CHECK(c.tensor.str() == c.expected);
+  }
+}
+
+TEST_CASE("arrays of all dtypes and magnitudes, given by their bits") {
+  const BitCase cases[] = {
+#include "tests/unit/print_cases.inc"
+  };
+  for (const BitCase& c : cases) {
+    INFO(name(c.dtype) << c.shape.str());
+    CHECK(from_bits(c).str() == c.expected);
   }
 }
 

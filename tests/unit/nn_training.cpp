@@ -14,7 +14,7 @@ using namespace kiln;
 namespace {
 
 /// A weight and what its optimizer remembers about it.
-struct Scalar {
+struct Remembered {
   double w = 1, a = 0, b = 0, c = 0;
   int t = 0;
 };
@@ -23,9 +23,9 @@ const double kGradients[] = {0.5, -1, 0.25, 2, -0.125};
 
 /// Five steps on one weight follow `update`.
 template <class Optimizer>
-void check_optimizer(Optimizer optimizer, const std::function<void(Scalar&, double)>& update) {
+void check_optimizer(Optimizer optimizer, const std::function<void(Remembered&, double)>& update) {
   Variable w{tensor({1.f})};
-  Scalar expected;
+  Remembered expected;
   for (double g : kGradients) {
     optimizer.apply_gradients({tensor({static_cast<float>(g)})}, {w});
     update(expected, g);
@@ -55,19 +55,19 @@ void check_gradient(const std::function<Tensor(const Tensor&)>& loss, const Tens
 }  // namespace
 
 TEST_CASE("SGD: plain, with momentum, and Nesterov's") {
-  check_optimizer(optim::SGD{0.1}, [](Scalar& s, double g) { s.w -= 0.1 * g; });
-  check_optimizer(optim::SGD{0.1, {.momentum = 0.9}}, [](Scalar& s, double g) {
+  check_optimizer(optim::SGD{0.1}, [](Remembered& s, double g) { s.w -= 0.1 * g; });
+  check_optimizer(optim::SGD{0.1, {.momentum = 0.9}}, [](Remembered& s, double g) {
     s.a = 0.9 * s.a - 0.1 * g;
     s.w += s.a;
   });
-  check_optimizer(optim::SGD{0.1, {.momentum = 0.9, .nesterov = true}}, [](Scalar& s, double g) {
+  check_optimizer(optim::SGD{0.1, {.momentum = 0.9, .nesterov = true}}, [](Remembered& s, double g) {
     s.a = 0.9 * s.a - 0.1 * g;
     s.w += 0.9 * s.a - 0.1 * g;
   });
 }
 
 TEST_CASE("AdamW decays the weight, then takes Adam's step") {
-  check_optimizer(optim::AdamW{0.1, {.weight_decay = 0.05}}, [](Scalar& s, double g) {
+  check_optimizer(optim::AdamW{0.1, {.weight_decay = 0.05}}, [](Remembered& s, double g) {
     s.w -= 0.1 * 0.05 * s.w;
     s.a += (g - s.a) * 0.1;
     s.b += (g * g - s.b) * 0.001;
@@ -77,11 +77,11 @@ TEST_CASE("AdamW decays the weight, then takes Adam's step") {
 }
 
 TEST_CASE("RMSprop: plain, with momentum, centered") {
-  check_optimizer(optim::RMSprop{0.1}, [](Scalar& s, double g) {
+  check_optimizer(optim::RMSprop{0.1}, [](Remembered& s, double g) {
     s.a = 0.9 * s.a + 0.1 * g * g;
     s.w -= 0.1 * g / std::sqrt(s.a + 1e-7);
   });
-  check_optimizer(optim::RMSprop{0.1, {.rho = 0.8, .momentum = 0.5, .epsilon = 1e-3, .centered = true}}, [](Scalar& s, double g) {
+  check_optimizer(optim::RMSprop{0.1, {.rho = 0.8, .momentum = 0.5, .epsilon = 1e-3, .centered = true}}, [](Remembered& s, double g) {
     s.a = 0.8 * s.a + 0.2 * g * g;
     s.b = 0.8 * s.b + 0.2 * g;
     s.c = 0.5 * s.c + 0.1 * g / std::sqrt(s.a - s.b * s.b + 1e-3);
