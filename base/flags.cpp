@@ -3,14 +3,33 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <iterator>
 #include <string_view>
 
 #include "base/require.h"
 
 namespace kiln {
 namespace {
+
+/// All that read_flags() reads.
+constexpr std::string_view kNames[] = {"KILN_CACHE_DIR",   "KILN_CACHE_MB", "KILN_COMPILER", "KILN_DUMP",  "KILN_LOG",
+                                       "KILN_NUM_THREADS", "KILN_POISON",   "KILN_POOL_MB",  "KILN_TARGET"};
+/// Those of the build, the tests and the benchmarks.
+constexpr std::string_view kToolPrefixes[] = {"KILN_BUILD_", "KILN_FUZZ_", "KILN_JOBS", "KILN_LIT_", "KILN_PEERS_", "KILN_TEST_"};
+
+/// A misspelt name would be ignored in silence.
+void warn_of_unknown() {
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string_view text = *entry, name = text.substr(0, text.find('='));
+    auto is_prefix = [&](std::string_view prefix) { return name.starts_with(prefix); };
+    if (!name.starts_with("KILN_") || std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames)) continue;
+    if (std::any_of(std::begin(kToolPrefixes), std::end(kToolPrefixes), is_prefix)) continue;
+    warn(fmt::format("environment variable {} is unknown; there are {}", name, fmt::join(kNames, ", ")));
+  }
+}
 
 std::optional<std::string> variable(const char* name) {
   const char* value = std::getenv(name);
@@ -92,7 +111,11 @@ Flags read_flags() {
 }
 
 const Flags& flags() {
-  static const Flags* read = new Flags(read_flags());
+  static const Flags* read = [] {
+    auto* flags = new Flags(read_flags());
+    warn_of_unknown();
+    return flags;
+  }();
   return *read;
 }
 

@@ -1,5 +1,5 @@
-// Prints a training step before and after optimization, its kernels, and on request the code they became.
-// usage: inspect_ir [captured | optimized | fused | kernels | llvm | assembly | dot]
+// Prints a training step before and after optimization, its kernels, and on request the code they became, its memory plan and its costs.
+// usage: inspect_ir [captured | optimized | fused | kernels | llvm | assembly | dot | memory | cost]
 #include <kiln/kiln.h>
 #include <kiln/nn.h>
 
@@ -33,6 +33,15 @@ int main(int argc, char** argv) {
   const std::string wanted = argc > 1 ? argv[1] : "";
   if (wanted == "dot") {
     std::cout << step.dot();
+  } else if (wanted == "memory") {
+    std::cout << step.memory_plan().str();
+  } else if (wanted == "cost") {
+    const Cost c = step.cost();
+    std::cout << c.captured_ops << " ops captured, " << c.optimized_ops << " after optimization, " << c.launches << " launches of "
+              << c.kernels << " kernels\n"
+              << c.flops << " floating-point operations, " << c.bytes_moved << " bytes moved\n"
+              << c.peak_bytes << " bytes of memory: " << c.arena_bytes << " arena, " << c.output_bytes << " results, " << c.constant_bytes
+              << " constants\n";
   } else if (stages.contains(wanted)) {
     std::cout << step.ir(stages.at(wanted));
   } else {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <iterator>
 #include <random>
 
 #include "base/require.h"
@@ -143,8 +144,8 @@ class ShuffleSource : public Source {
   std::unique_ptr<Cursor> open() const override {
     std::uint64_t pass = options_.reshuffle ? passes_.fetch_add(1, std::memory_order_relaxed) : 0;
     // A multiple of an odd constant keeps the passes of neighbouring seeds apart.
-    return std::make_unique<ShuffleCursor>(inner_->open(), std::min(buffer_, inner_->size() + 1),
-                                           options_.seed + pass * 0x9e3779b97f4a7c15u);
+    const std::int64_t size = inner_->size(), capacity = size == kInfinite ? buffer_ : std::min(buffer_, size + 1);
+    return std::make_unique<ShuffleCursor>(inner_->open(), capacity, options_.seed + pass * 0x9e3779b97f4a7c15u);
   }
   std::int64_t size() const override { return inner_->size(); }
 
@@ -154,6 +155,9 @@ class ShuffleSource : public Source {
   ShuffleOptions options_;
   mutable std::atomic<std::uint64_t> passes_{0};
 };
+
+/// The smaller of two sizes.
+std::int64_t shorter(std::int64_t a, std::int64_t b) { return a == kInfinite ? b : b == kInfinite ? a : std::min(a, b); }
 
 class TakeCursor : public Cursor {
  public:
@@ -171,11 +175,124 @@ class TakeSource : public Source {
  public:
   TakeSource(SourcePtr inner, std::int64_t count) : inner_(std::move(inner)), count_(count) {}
   std::unique_ptr<Cursor> open() const override { return std::make_unique<TakeCursor>(inner_->open(), count_); }
-  std::int64_t size() const override { return std::min(count_, inner_->size()); }
+  std::int64_t size() const override { return shorter(count_, inner_->size()); }
 
  private:
   SourcePtr inner_;
   std::int64_t count_;
+};
+
+class SkipCursor : public Cursor {
+ public:
+  SkipCursor(std::unique_ptr<Cursor> inner, std::int64_t count) : inner_(std::move(inner)), left_(count) {}
+  bool next(Element& element) override {
+    for (; left_ > 0; --left_) {
+      Element skipped;
+      if (!inner_->next(skipped)) return false;
+    }
+    return inner_->next(element);
+  }
+  const Rows* rows() const override { return inner_->rows(); }
+  std::int64_t next_row() override {
+    for (; left_ > 0; --left_) {
+      if (inner_->next_row() < 0) return -1;
+    }
+    return inner_->next_row();
+  }
+
+ private:
+  std::unique_ptr<Cursor> inner_;
+  std::int64_t left_;
+};
+
+class SkipSource : public Source {
+ public:
+  SkipSource(SourcePtr inner, std::int64_t count) : inner_(std::move(inner)), count_(count) {}
+  std::unique_ptr<Cursor> open() const override { return std::make_unique<SkipCursor>(inner_->open(), count_); }
+  std::int64_t size() const override {
+    return inner_->size() == kInfinite ? kInfinite : std::max<std::int64_t>(inner_->size() - count_, 0);
+  }
+
+ private:
+  SourcePtr inner_;
+  std::int64_t count_;
+};
+
+/// Opens its source again and again. A pass without elements ends it, else an empty source would never.
+class RepeatCursor : public Cursor {
+ public:
+  RepeatCursor(SourcePtr source, std::int64_t count) : source_(std::move(source)), left_(count) { reopen(); }
+  bool next(Element& element) override {
+    return repeat([&] { return inner_->next(element); });
+  }
+  const Rows* rows() const override { return inner_ == nullptr ? nullptr : inner_->rows(); }
+  std::int64_t next_row() override {
+    std::int64_t row = -1;
+    repeat([&] { return (row = inner_->next_row()) >= 0; });
+    return row;
+  }
+
+ private:
+  void reopen() {
+    inner_ = source_->open();
+    fresh_ = true;
+  }
+  template <class Pull>
+  bool repeat(const Pull& pull) {
+    while (left_ != 0) {
+      if (pull()) {
+        fresh_ = false;
+        return true;
+      }
+      if (fresh_ || (left_ > 0 && --left_ == 0)) break;
+      reopen();
+    }
+    left_ = 0;
+    return false;
+  }
+
+  SourcePtr source_;
+  std::unique_ptr<Cursor> inner_;
+  std::int64_t left_;
+  bool fresh_ = true;
+};
+
+class RepeatSource : public Source {
+ public:
+  RepeatSource(SourcePtr inner, std::int64_t count) : inner_(std::move(inner)), count_(count) {}
+  std::unique_ptr<Cursor> open() const override { return std::make_unique<RepeatCursor>(inner_, count_); }
+  std::int64_t size() const override {
+    if (inner_->size() == 0 || count_ == 0) return 0;
+    return inner_->size() == kInfinite || count_ == kInfinite ? kInfinite : inner_->size() * count_;
+  }
+
+ private:
+  SourcePtr inner_;
+  std::int64_t count_;
+};
+
+class ZipCursor : public Cursor {
+ public:
+  ZipCursor(std::unique_ptr<Cursor> a, std::unique_ptr<Cursor> b) : a_(std::move(a)), b_(std::move(b)) {}
+  bool next(Element& element) override {
+    Element second;
+    if (!a_->next(element) || !b_->next(second)) return false;
+    element.insert(element.end(), std::make_move_iterator(second.begin()), std::make_move_iterator(second.end()));
+    return true;
+  }
+
+ private:
+  std::unique_ptr<Cursor> a_, b_;
+};
+
+class ZipSource : public Source {
+ public:
+  ZipSource(SourcePtr a, SourcePtr b) : a_(std::move(a)), b_(std::move(b)) {}
+  std::unique_ptr<Cursor> open() const override { return std::make_unique<ZipCursor>(a_->open(), b_->open()); }
+  std::int64_t size() const override { return shorter(a_->size(), b_->size()); }
+
+ private:
+  SourcePtr a_, b_;
 };
 
 class MapCursor : public Cursor {
@@ -268,6 +385,7 @@ class BatchSource : public Source {
     return std::make_unique<BatchCursor>(inner_->open(), size_, options_.drop_remainder, where_);
   }
   std::int64_t size() const override {
+    if (inner_->size() == kInfinite) return kInfinite;
     bool partial = !options_.drop_remainder && inner_->size() % size_ != 0;
     return inner_->size() / size_ + (partial ? 1 : 0);
   }
@@ -335,6 +453,20 @@ SourcePtr take(SourcePtr source, std::int64_t count, Loc where) {
   KILN_REQUIRE(count >= 0, ValueError, "take: {} elements", count);
   return std::make_shared<TakeSource>(std::move(source), count);
 }
+
+SourcePtr skip(SourcePtr source, std::int64_t count, Loc where) {
+  LocationScope scope(where);
+  KILN_REQUIRE(count >= 0, ValueError, "skip: {} elements", count);
+  return std::make_shared<SkipSource>(std::move(source), count);
+}
+
+SourcePtr repeat(SourcePtr source, std::int64_t count, Loc where) {
+  LocationScope scope(where);
+  KILN_REQUIRE(count >= 0 || count == kInfinite, ValueError, "repeat: {} passes; at least 0, or kInfinite", count);
+  return std::make_shared<RepeatSource>(std::move(source), count);
+}
+
+SourcePtr zip(SourcePtr a, SourcePtr b) { return std::make_shared<ZipSource>(std::move(a), std::move(b)); }
 
 SourcePtr map(SourcePtr source, MapFunction function) { return std::make_shared<MapSource>(std::move(source), std::move(function)); }
 

@@ -23,6 +23,9 @@ struct BatchOptions {
   bool drop_remainder = false;  ///< leave out a last batch that is smaller
 };
 
+/// The size of a dataset that never ends.
+inline constexpr std::int64_t kInfinite = -1;
+
 namespace detail {
 
 /// The tensors of one element.
@@ -46,7 +49,7 @@ class Source {
  public:
   virtual ~Source() = default;
   virtual std::unique_ptr<Cursor> open() const = 0;
-  /// Number of elements.
+  /// Number of elements, or kInfinite.
   virtual std::int64_t size() const = 0;
 };
 
@@ -57,6 +60,10 @@ SourcePtr from_tensors(Element tensors, Loc where);
 SourcePtr shuffle(SourcePtr source, std::int64_t buffer, ShuffleOptions options, Loc where);
 SourcePtr batch(SourcePtr source, std::int64_t size, BatchOptions options, Loc where);
 SourcePtr take(SourcePtr source, std::int64_t count, Loc where);
+SourcePtr skip(SourcePtr source, std::int64_t count, Loc where);
+SourcePtr repeat(SourcePtr source, std::int64_t count, Loc where);
+SourcePtr prefetch(SourcePtr source, std::int64_t count, Loc where);
+SourcePtr zip(SourcePtr a, SourcePtr b);
 SourcePtr map(SourcePtr source, MapFunction function);
 
 template <class... T>
@@ -157,6 +164,14 @@ class Dataset {
   }
   /// At most the first `count` elements. Throws ValueError if count < 0.
   Dataset take(std::int64_t count, Loc where = Loc::here()) const { return Dataset(detail::take(source_, count, where)); }
+  /// All but the first `count` elements. Throws ValueError if count < 0.
+  Dataset skip(std::int64_t count, Loc where = Loc::here()) const { return Dataset(detail::skip(source_, count, where)); }
+  /// `count` passes one after the other, or passes without end; a shuffle before it shuffles each pass anew. Throws ValueError if count is
+  /// neither kInfinite nor at least 0.
+  Dataset repeat(std::int64_t count = kInfinite, Loc where = Loc::here()) const { return Dataset(detail::repeat(source_, count, where)); }
+  /// The same elements, up to `count` of them made ahead of their use by a thread of its own: a map before it runs there. What that throws
+  /// is thrown where the element would have been. Throws ValueError if count < 1.
+  Dataset prefetch(std::int64_t count = 2, Loc where = Loc::here()) const { return Dataset(detail::prefetch(source_, count, where)); }
   /// f of each element: f(x, y) returns a Tensor, or a pair or tuple of Tensors.
   template <class F>
   auto map(F f) const {
@@ -167,10 +182,13 @@ class Dataset {
     }));
   }
 
-  /// Number of elements.
+  /// Number of elements, or kInfinite.
   std::int64_t size() const { return source_->size(); }
   Iterator begin() const { return Iterator(source_->open()); }
   std::default_sentinel_t end() const { return {}; }
+
+  /// What zip() reads from.
+  const detail::SourcePtr& source() const { return source_; }
 
  private:
   template <class F, std::size_t... I>
@@ -181,6 +199,12 @@ class Dataset {
 };
 
 using Pairs = Dataset<Tensor, Tensor>;
+
+/// Elements (x..., y...) of the elements x... of a and y... of b, until one of them ends.
+template <class... A, class... B>
+Dataset<A..., B...> zip(const Dataset<A...>& a, const Dataset<B...>& b) {
+  return Dataset<A..., B...>(detail::zip(a.source(), b.source()));
+}
 
 /// Example i holds row i of each tensor: from_tensors(images, labels). Throws ShapeError unless all have the same first length.
 inline Dataset<Tensor> from_tensors(Tensor x, Loc where = Loc::here()) {

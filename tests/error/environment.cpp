@@ -89,6 +89,15 @@ TEST_CASE("odd but meaningful settings work") {
   }
 }
 
+TEST_CASE("a misspelt variable is not ignored in silence") {
+  const Outcome o = with("KILN_THREADS=abc KILN_FUZZ_SEED=1");
+  CHECK(o.said == "ok");
+  CHECK(o.err ==
+        "kiln: warning: environment variable KILN_THREADS is unknown; there are KILN_CACHE_DIR, KILN_CACHE_MB, KILN_COMPILER, KILN_DUMP, "
+        "KILN_LOG, "
+        "KILN_NUM_THREADS, KILN_POISON, KILN_POOL_MB, KILN_TARGET\n");
+}
+
 TEST_CASE("a cache directory that cannot be used is a warning, and everything works") {
   const Outcome file = with("KILN_CACHE_DIR=/dev/null");
   CHECK(file.said == "ok");

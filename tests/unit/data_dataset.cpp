@@ -3,8 +3,13 @@
 #include <kiln/error.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <numeric>
 #include <set>
+#include <stdexcept>
+#include <string>
+#include <thread>
 
 #include "tests/catch.h"
 
@@ -150,4 +155,104 @@ TEST_CASE("errors name the caller's line") {
     return std::pair(calls == 2 ? Tensor(x[0]) : x, y);
   });
   CHECK_THROWS_WITH(ragged.batch(3, {}, here).begin(), "user.cpp:9: batch: examples of shapes [2] and [] do not stack");
+}
+
+TEST_CASE("skip, repeat and zip") {
+  data::Pairs d = numbered(5);
+  CHECK(labels(d.skip(2)) == std::vector<int>{2, 3, 4});
+  CHECK(d.skip(2).size() == 3);
+  CHECK(labels(d.skip(9)).empty());
+  CHECK(d.skip(9).size() == 0);
+  CHECK(labels(d.skip(1).batch(3)) == std::vector<int>{1, 2, 3, 4});
+  CHECK(labels(d.repeat(2)) == std::vector<int>{0, 1, 2, 3, 4, 0, 1, 2, 3, 4});
+  CHECK(d.repeat(2).size() == 10);
+  CHECK(d.repeat(0).size() == 0);
+  CHECK(labels(d.repeat(0)).empty());
+  CHECK(d.repeat().size() == data::kInfinite);
+  CHECK(d.repeat().batch(2).size() == data::kInfinite);
+  CHECK(d.repeat().take(7).size() == 7);
+  CHECK(labels(d.repeat().take(7)) == std::vector<int>{0, 1, 2, 3, 4, 0, 1});
+  CHECK(labels(d.take(0).repeat()).empty());
+  // Batches run on over the end of a pass.
+  std::vector<std::int64_t> lengths;
+  for (auto [x, y] : d.repeat(2).batch(4)) lengths.push_back(y.size());
+  CHECK(lengths == std::vector<std::int64_t>{4, 4, 2});
+  // The same through elements instead of rows.
+  auto twice = d.map([](const Tensor& x, const Tensor& y) { return std::pair{x, y}; });
+  CHECK(labels(twice.skip(3).repeat(2)) == std::vector<int>{3, 4, 3, 4});
+
+  auto zipped = data::zip(d, data::from_tensors(arange(100, 103)));
+  CHECK(zipped.size() == 3);
+  int n = 0;
+  for (auto [x, y, z] : zipped) {
+    CHECK(y.item<int>() == n);
+    CHECK(z.item<int>() == 100 + n++);
+  }
+  CHECK(n == 3);
+  CHECK(data::zip(d.repeat(), d).size() == 5);
+}
+
+TEST_CASE("a seeded shuffle gives each pass another order, and every program the same ones") {
+  auto shuffled = [] { return numbered(50).shuffle(50, {.seed = 3}); };
+  data::Pairs a = shuffled(), b = shuffled();
+  const std::vector<int> first = labels(a), second = labels(a);
+  CHECK(first != second);
+  CHECK(labels(b) == first);
+  CHECK(labels(b) == second);
+  CHECK(labels(shuffled().repeat(2)).size() == 100);
+  std::vector<int> both = first;
+  both.insert(both.end(), second.begin(), second.end());
+  CHECK(labels(shuffled().repeat(2)) == both);
+  data::Pairs fixed = numbered(50).shuffle(50, {.seed = 3, .reshuffle = false});
+  CHECK(labels(fixed) == labels(fixed));
+  CHECK(labels(numbered(5).repeat().shuffle(10, {.seed = 1}).take(200)).size() == 200);
+}
+
+TEST_CASE("prefetch makes elements ahead, in order, and passes errors on") {
+  CHECK(labels(numbered(100).batch(7).prefetch()) == iota(100));
+  CHECK(labels(numbered(100).prefetch(3)) == iota(100));
+  CHECK(numbered(100).batch(7).prefetch(2).size() == 15);
+  std::atomic<int> made{0};
+  auto counted = numbered(100).map([&](const Tensor& x, const Tensor& y) {
+    ++made;
+    return std::pair{x, y};
+  });
+  {
+    auto ahead = counted.prefetch(4);
+    auto i = ahead.begin();
+    for (int tries = 0; made < 6 && tries < 2000; ++tries) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    CHECK(made == 6);  // one in use, four waiting, one in the thread's hand
+    (void)i;
+  }
+  auto failing = numbered(10).map([](const Tensor& x, const Tensor& y) {
+    if (y.item<int>() == 3) throw std::runtime_error("bad example");
+    return std::pair{x, y};
+  });
+  int seen = 0;
+  try {
+    for (auto [x, y] : failing.prefetch()) seen += x.defined();
+    FAIL("no error");
+  } catch (const std::runtime_error& e) {
+    CHECK(std::string(e.what()) == "bad example");
+  }
+  CHECK(seen == 3);
+}
+
+TEST_CASE("counts that make no sense") {
+  auto message = [](auto&& f) {
+    try {
+      f();
+    } catch (const ValueError& e) {
+      return e.message();
+    }
+    return std::string("no error");
+  };
+  data::Pairs d = numbered(3);
+  CHECK(message([&] { d.skip(-1); }) == "skip: -1 elements");
+  CHECK(message([&] { d.take(-2); }) == "take: -2 elements");
+  CHECK(message([&] { d.repeat(-2); }) == "repeat: -2 passes; at least 0, or kInfinite");
+  CHECK(message([&] { d.prefetch(0); }) == "prefetch: 0 elements ahead; at least 1 is needed");
+  CHECK(message([&] { d.batch(0); }) == "batch: 0 examples in a batch; at least 1 is needed");
+  CHECK(message([&] { d.shuffle(0); }) == "shuffle: a buffer of 0 elements; at least 1 is needed");
 }

@@ -80,8 +80,8 @@ void check_compiled(Layer& layer, const Tensor& x) {
   auto compiled = kiln::function(body, {.strict = true});
   auto [y, g] = compiled(layer, x);
   auto [eager_y, eager_g] = body(layer, x);
-  CHECK(all(y == eager_y).item<bool>());
-  CHECK(all(g == eager_g).item<bool>());
+  CHECK(all(y == eager_y).template item<bool>());
+  CHECK(all(g == eager_g).template item<bool>());
 }
 
 double sigmoid_of(double x) { return 1 / (1 + std::exp(-x)); }
