@@ -141,7 +141,7 @@ class FloatFormat {
       low = std::min(low, std::fabs(wide));
       high = std::max(high, std::fabs(wide));
     }
-    exponential_ = high > 0 && (high >= std::min(1e8, kExponentFrom<T>) || low < 1e-4 || ratio(high, low) > 1000);
+    exponential_ = high > 0 && (high >= std::min(1e8, kExponentFrom<T>) || low < smallest_positional() || ratio(high, low) > 1000);
     if (!finite.empty()) measure(finite);
     if (finite.size() != data.size()) {
       int offset = static_cast<int>(right_) + 1;
@@ -170,6 +170,15 @@ class FloatFormat {
   }
 
  private:
+  /// 1e-4 as T has it: NumPy compares in the array's own precision.
+  static double smallest_positional() {
+    if constexpr (std::same_as<T, float16>)
+      return widen(to_float16(1e-4));
+    else if constexpr (std::same_as<T, bfloat16>)
+      return widen(to_bfloat16(1e-4));
+    else
+      return static_cast<double>(static_cast<T>(1e-4));
+  }
   static double ratio(double high, double low) {
     if constexpr (std::same_as<T, double>)
       return high / low;

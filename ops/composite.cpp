@@ -1,4 +1,4 @@
-// The list of composites, and what they compute from shapes alone.
+// What composites compute from shapes alone.
 #include "ops/composite.h"
 
 #include <algorithm>
@@ -7,24 +7,7 @@
 
 #include "base/require.h"
 
-namespace kiln::ops {
-namespace {
-
-std::vector<CompositeInfo>& composite_list() {
-  static std::vector<CompositeInfo> list;
-  return list;
-}
-
-}  // namespace
-
-std::span<const CompositeInfo> composites() { return composite_list(); }
-
-namespace detail {
-
-bool register_composite(std::string_view name, std::string_view doc, const Notes& notes) {
-  composite_list().push_back({name, doc, notes});
-  return true;
-}
+namespace kiln::ops::detail {
 
 std::pair<std::int64_t, std::int64_t> same_padding(std::string_view op, Dim length, std::int64_t taps, std::int64_t stride,
                                                    std::int64_t dilation) {
@@ -141,5 +124,4 @@ std::array<std::string, 3> split_einsum(std::string_view equation, const Shape& 
   return labels;
 }
 
-}  // namespace detail
-}  // namespace kiln::ops
+}  // namespace kiln::ops::detail

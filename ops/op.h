@@ -56,6 +56,7 @@ struct Notes {
   std::string_view attributes;  ///< "axis: int", or empty
   std::string_view example;     ///< empty: no public function is this op alone
   std::string_view result;      ///< what the example prints
+  bool gradient = true;         ///< of a composite: gradients pass through its parts
 };
 
 /// A contiguous row-major tensor in memory; for an elementwise kernel an operand may have any shape that broadcasts to the result's.

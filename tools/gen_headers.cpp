@@ -214,7 +214,7 @@ std::string documentation(const std::vector<Entry>& all) {
       "parts.\n\n";
   text += "| function | takes | options | gradient | meaning | example |\n|---|---|---|---|---|---|\n";
   for (const CompositeInfo& c : composites()) {
-    text += noted_row({std::string(c.name), std::string(c.doc), 0, true, c.notes}, c.name == "one_hot" ? "" : "yes");
+    text += noted_row({std::string(c.name), std::string(c.doc), 0, true, c.notes}, c.notes.gradient ? "yes" : "");
   }
   return text;
 }

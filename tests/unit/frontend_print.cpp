@@ -63,6 +63,7 @@ TEST_CASE("tensors print as NumPy prints arrays") {
  [-3.25  4.  ]])"},
     {"tensor({0.1f, 0.2f, 0.30000001f})", tensor({0.1f, 0.2f, 0.30000001f}), R"([0.1 0.2 0.3])"},
     {"tensor({1e-5f, 1.f})", tensor({1e-5f, 1.f}), R"([1.e-05 1.e+00])"},
+    {"tensor({1e-4f})", tensor({1e-4f}), R"([0.0001])"},
     {"tensor({123456.f, 0.001f})", tensor({123456.f, 0.001f}), R"([1.23456e+05 1.00000e-03])"},
     {"tensor({1.5e6f})", tensor({1.5e6f}), R"([1.5e+06])"},
     {"tensor({999999.f})", tensor({999999.f}), R"([999999.])"},
