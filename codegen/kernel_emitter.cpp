@@ -105,6 +105,9 @@ mlir::OwningOpRef<mlir::ModuleOp> emit_kernel(mlir::MLIRContext& context, const 
     case KernelKind::reduce:
       emit_reduce_kernel(m);
       break;
+    case KernelKind::row:
+      emit_row_kernel(m);
+      break;
     case KernelKind::scatter:
       emit_scatter_kernel(m);
       break;

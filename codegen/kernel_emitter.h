@@ -61,6 +61,7 @@ void vector_loop(Builder& b, Value begin, Value end, int lanes, const std::funct
 void emit_loop_kernel(KernelModule& m);
 void emit_tile_kernel(KernelModule& m);
 void emit_reduce_kernel(KernelModule& m);
+void emit_row_kernel(KernelModule& m);
 void emit_scatter_kernel(KernelModule& m);
 
 }  // namespace kiln::codegen

@@ -7,7 +7,7 @@ namespace kiln::codegen {
 
 namespace arith = mlir::arith;
 
-Reduction::Reduction(const runtime::KernelSpec& spec) : root(spec.root) {
+Reduction::Reduction(const runtime::KernelSpec& spec, int node) : root(node) {
   const runtime::BodyNode& n = spec.body[static_cast<std::size_t>(root)];
   x = n.operands[0];
   const runtime::BodyNode& operand = spec.body[static_cast<std::size_t>(x)];

@@ -40,6 +40,7 @@
 #include <mutex>
 
 #include "base/require.h"
+#include "codegen/llvm_repairs.h"
 
 namespace kiln::codegen {
 
@@ -193,6 +194,7 @@ std::string CompileWorker::object(mlir::ModuleOp module, const Target& target, L
   prepare(*translated, tm, target);
   lap("translate");
   optimize(*translated, tm);
+  if (target.isa == Isa::avx512) repair_masked_logic(*translated);
   lap("llvm-opt");
   if (text != nullptr) {
     text->llvm = print(*translated);

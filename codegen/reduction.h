@@ -7,9 +7,10 @@
 
 namespace kiln::codegen {
 
-/// The root of a reduce kernel, taken apart.
+/// A reduction of a kernel's body, taken apart: its root, or the node given.
 struct Reduction {
-  explicit Reduction(const runtime::KernelSpec& spec);
+  explicit Reduction(const runtime::KernelSpec& spec) : Reduction(spec, spec.root) {}
+  Reduction(const runtime::KernelSpec& spec, int node);
 
   int root = 0;  ///< the reduce or arg_reduce
   int x = 0;     ///< its operand

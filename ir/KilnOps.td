@@ -64,7 +64,7 @@ def Kiln_ConstantOp : Kiln_Source<"constant", (ins ElementsAttr:$value)>;
 def Kiln_RandomOp : Kiln_Structural<"random", (ins Kiln_Tensor:$key, StrAttr:$kind, I64Attr:$stream), [Kiln_ShapeIsResultType, Kiln_DTypeIsResultType]>;
 
 def Kiln_FusionOp : Kiln_Op<"fusion", [Pure, IsolatedFromAbove, SingleBlock]> {
-  let summary = "Ops that one launch computes; kind is loop, reduce, contract or scatter, named after its root";
+  let summary = "Ops that one launch computes; kind is loop, reduce, row, contract or scatter, named after its root";
   let arguments = (ins StrAttr:$kind, Variadic<Kiln_Tensor>:$inputs);
   let results = (outs Variadic<Kiln_Tensor>:$outputs);
   let regions = (region SizedRegion<1>:$body);

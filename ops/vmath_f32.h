@@ -298,8 +298,8 @@ S remainder(S a, S b) {
     power = integer_modulo(power * power * doubled, modulus.integer);
   }
   D rest = integer_modulo(power * dividend.integer, modulus.integer);
-  S result = copysign(scale(rest.template to<float>(), modulus.exponent), a);
-  result = select(magnitude < divisor, a, result);
+  S scaled = scale(rest.template to<float>(), modulus.exponent);
+  S result = copysign(select(magnitude < divisor, magnitude, scaled), a);
   return select((magnitude < infinity<S>()) & (divisor > constant<S>(0)), result, quiet_nan<S>());
 }
 

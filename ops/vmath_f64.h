@@ -496,8 +496,7 @@ S remainder(S a, S b) {
   S whole = dividend.integer;
   S rest = balanced_product(power, balanced(select(whole >= m, whole - m, whole), m), m);
   rest = select(rest < constant<S>(0), rest + m, rest);
-  S result = copysign(scale(rest, modulus.exponent), a);
-  result = select(magnitude < divisor, a, result);
+  S result = copysign(select(magnitude < divisor, magnitude, scale(rest, modulus.exponent)), a);
   return select((magnitude < infinity<S>()) & (divisor > constant<S>(0)), result, quiet_nan<S>());
 }
 

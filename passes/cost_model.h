@@ -10,7 +10,8 @@
 //     written to memory once, unless it is so small that a launch costs more.
 //  7. Kernels over the same elements that share a tensor become one kernel with several outputs, as far as its arguments and body stay
 //  small.
-//  8. A contraction takes elementwise consumers while a tile is in cache, as long as they stream few tensors: an SGD update yes, an Adam
+//  8. Reductions over rows of at most kMaxRow elements, what they read and what reads them become one kernel that takes a row at a time.
+//  9. A contraction takes elementwise consumers while a tile is in cache, as long as they stream few tensors: an SGD update yes, an Adam
 //  update no.
 #pragma once
 #include <cstdint>
@@ -19,15 +20,16 @@
 
 namespace kiln::passes::cost {
 
-inline constexpr double kCheap = 8;            ///< an expression up to this cost may be computed again (rule 3)
-inline constexpr int kCheapTensors = 2;        ///< ... if it reads at most this many tensors of its own size
-inline constexpr int kScalarOps = 10;          ///< rule 4
-inline constexpr double kScalarCost = 40;      ///< ... up to this cost: a power is worth a launch
-inline constexpr int kMaxBody = 160;           ///< ops of one kernel
-inline constexpr int kMaxArguments = 24;       ///< tensors that one kernel reads and writes
-inline constexpr int kMaxEpilogueStreams = 5;  ///< tensors of the result's size that an epilogue reads and writes (rule 8)
-inline constexpr std::int64_t kSmall = 2048;   ///< elements up to which a launch costs more than its work
-inline constexpr double kSmallCost = 20;       ///< cost up to which an expression on so few elements may be computed again
+inline constexpr double kCheap = 8;             ///< an expression up to this cost may be computed again (rule 3)
+inline constexpr int kCheapTensors = 2;         ///< ... if it reads at most this many tensors of its own size
+inline constexpr int kScalarOps = 10;           ///< rule 4
+inline constexpr double kScalarCost = 40;       ///< ... up to this cost: a power is worth a launch
+inline constexpr int kMaxBody = 160;            ///< ops of one kernel
+inline constexpr int kMaxArguments = 24;        ///< tensors that one kernel reads and writes
+inline constexpr int kMaxEpilogueStreams = 5;   ///< tensors of the result's size that an epilogue reads and writes (rule 9)
+inline constexpr std::int64_t kMaxRow = 16384;  ///< elements of a row that stays in cache between passes over it (rule 8)
+inline constexpr std::int64_t kSmall = 2048;    ///< elements up to which a launch costs more than its work
+inline constexpr double kSmallCost = 20;        ///< cost up to which an expression on so few elements may be computed again
 
 /// Cost of the op alone, its operands at hand.
 double op_cost(const graph::Node& node);

@@ -141,7 +141,7 @@ class Reader {
     for (mlir::Operation& inner : body.without_terminator()) {
       const NodeId n = add(inner);
       fusion.nodes.push_back(n);
-      if (is_root(n, fusion.kind)) fusion.root = n;
+      if (fusion.root < 0 && is_root(n, fusion.kind)) fusion.root = n;
     }
     auto yield = llvm::cast<ir::YieldOp>(body.getTerminator());
     for (auto [result, value] : llvm::zip_equal(op.getOutputs(), yield.getValues())) {
@@ -151,7 +151,10 @@ class Reader {
     result_.fusions.push_back(std::move(fusion));
   }
 
-  bool is_root(NodeId n, FusionKind kind) const { return kind != FusionKind::loop && root_kind(result_.graph.node(n)) == kind; }
+  bool is_root(NodeId n, FusionKind kind) const {
+    if (kind == FusionKind::row) kind = FusionKind::reduce;
+    return kind != FusionKind::loop && root_kind(result_.graph.node(n)) == kind;
+  }
 
   void read(ir::ReturnOp end) {
     const llvm::ArrayRef<std::int64_t> writes = end.getWrites().value_or(llvm::ArrayRef<std::int64_t>());

@@ -12,9 +12,9 @@
 namespace kiln::passes {
 
 /// Named after what a launch runs; see runtime::KernelKind. A contract is a contraction with an optional epilogue.
-enum class FusionKind : std::uint8_t { loop, reduce, contract, scatter };
+enum class FusionKind : std::uint8_t { loop, reduce, row, contract, scatter };
 
-/// "loop", "reduce", "contract", "scatter".
+/// "loop", "reduce", "row", "contract", "scatter".
 std::string_view name(FusionKind kind);
 /// Inverse of name(); InternalError for any other text.
 FusionKind fusion_kind(std::string_view text);
@@ -29,7 +29,7 @@ struct Fusion {
   std::vector<graph::NodeId>
       inputs;  ///< values in memory that members read: parameters, large constants, other fusions' outputs, reshapes of them
   std::vector<graph::NodeId> outputs;  ///< members whose values others read
-  graph::NodeId root = -1;             ///< the reduce, arg_reduce, contract or scatter_add; -1 for a loop
+  graph::NodeId root = -1;             ///< the reduce (of a row the first), arg_reduce, contract or scatter_add; -1 for a loop
 };
 
 /// A graph divided into launches. Reshapes outside of fusions are views; everything else outside is a parameter or a constant.
@@ -48,7 +48,10 @@ graph::Graph reuse_clamped(const graph::Graph& graph);
 /// Divides a graph as it is. Near-linear in the number of nodes.
 FusedGraph divide(graph::Graph graph);
 
-/// reuse_clamped, fold_into_contractions, divide.
+/// Joins reductions over the last axis with each other, with what they read and what reads them: kind row.
+FusedGraph fuse_rows(FusedGraph fused);
+
+/// reuse_clamped, fold_into_contractions, divide, fuse_rows.
 FusedGraph fuse(const graph::Graph& graph);
 
 /// The node whose memory a top-level value shares: `node` itself, or what it is a reshape of.

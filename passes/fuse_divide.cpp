@@ -414,7 +414,7 @@ class Divider {
   std::unordered_map<std::string, int> small_;            ///< the last small loop group of a shape
 };
 
-constexpr std::string_view kKindNames[] = {"loop", "reduce", "contract", "scatter"};
+constexpr std::string_view kKindNames[] = {"loop", "reduce", "row", "contract", "scatter"};
 
 }  // namespace
 
@@ -461,6 +461,6 @@ FusedGraph divide(graph::Graph graph) {
   return {std::move(graph), std::move(fusions)};
 }
 
-FusedGraph fuse(const graph::Graph& graph) { return divide(fold_into_contractions(reuse_clamped(graph))); }
+FusedGraph fuse(const graph::Graph& graph) { return fuse_rows(divide(fold_into_contractions(reuse_clamped(graph)))); }
 
 }  // namespace kiln::passes

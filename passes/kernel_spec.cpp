@@ -18,13 +18,15 @@ using runtime::BodyNode;
 using runtime::KernelKind;
 using runtime::KernelSpec;
 
-/// Reduced lengths up to this are written into the kernel, so that its loops unroll.
+/// Reduced lengths up to this are written into the kernel, so that its loops unroll; the length of rows always is.
 constexpr std::int64_t kUnrolledLength = 16;
 
 KernelKind kernel_kind(FusionKind kind) {
   switch (kind) {
     case FusionKind::reduce:
       return KernelKind::reduce;
+    case FusionKind::row:
+      return KernelKind::row;
     case FusionKind::scatter:
       return KernelKind::scatter;
     case FusionKind::contract:
@@ -169,15 +171,19 @@ class SpecBuilder {
     return drafts_[at(d.operands[0])].type.shape == d.type.shape && drafts_[at(d.operands[0])].op != nullptr;
   }
 
-  /// All outputs get the shape of the iteration space: axes of length 1 may have survived in some of them.
+  /// All outputs get the shape of the iteration space (in a row kernel, of the rows' elements or of the rows): axes of length 1 may have
+  /// survived in some of them.
   void align_outputs() {
     int model = outputs_.front();
     for (std::size_t i = 0; i < drafts_.size(); ++i) {
       if (drafts_[i].op != nullptr && drafts_[i].node == fusion_.root) model = static_cast<int>(i);
     }
-    const Shape shape = drafts_[at(model)].type.shape;
+    const bool rows = fusion_.kind == FusionKind::row;
+    const Shape results = drafts_[at(model)].type.shape;
+    const Shape full = rows ? drafts_[at(drafts_[at(model)].operands[0])].type.shape : results;
     for (int& output : outputs_) {
       const DraftNode& d = drafts_[at(output)];
+      const Shape shape = cost::squeezed(d.type.shape) == cost::squeezed(full) ? full : results;
       if (d.type.shape == shape) continue;
       DraftNode reshape{&ops::op("reshape"), {{"shape", shape}}, {d.type.dtype, shape}, {output}, d.node};
       output = static_cast<int>(drafts_.size());
@@ -218,15 +224,16 @@ class SpecBuilder {
 
   void write_constant_dims() {
     KernelSpec& spec = kernel_.spec;
-    if (spec.kind != KernelKind::reduce) return;
+    if (spec.kind != KernelKind::reduce && spec.kind != KernelKind::row) return;
     const BodyNode& root = spec.body[at(spec.root)];
     const BodyNode& x = spec.body[at(root.operands[0])];
     const Ints axes = root.attrs.has("axes") ? root.attrs.get<Ints>("axes") : Ints{root.attrs.get<std::int64_t>("axis")};
     for (std::int64_t axis : axes) {
       const std::int32_t dim = x.shape[static_cast<std::size_t>(axis)];
-      const std::int64_t length = kernel_.dims[at(dim)].value_or(kUnrolledLength + 1);
+      const std::int64_t known = spec.kind == KernelKind::row ? cost::kMaxRow : kUnrolledLength;
+      const std::int64_t length = kernel_.dims[at(dim)].value_or(known + 1);
       const std::pair<std::int32_t, std::int64_t> entry(dim, length);
-      if (length <= kUnrolledLength && std::find(spec.constant_dims.begin(), spec.constant_dims.end(), entry) == spec.constant_dims.end())
+      if (length <= known && std::find(spec.constant_dims.begin(), spec.constant_dims.end(), entry) == spec.constant_dims.end())
         spec.constant_dims.push_back(entry);
     }
     std::sort(spec.constant_dims.begin(), spec.constant_dims.end());

@@ -51,7 +51,7 @@ void check(const KernelSpec& spec, const ByteReader& in) {
   for (std::int32_t output : spec.outputs) {
     if (!within(output, nodes)) in.fail("an output out of range");
   }
-  bool rooted = spec.kind == KernelKind::reduce || spec.kind == KernelKind::scatter;
+  bool rooted = spec.kind == KernelKind::reduce || spec.kind == KernelKind::row || spec.kind == KernelKind::scatter;
   if (rooted ? !within(spec.root, nodes) : spec.root != -1) in.fail("a root out of range");
   for (auto [dim, value] : spec.constant_dims) {
     if (!within(dim, spec.num_dims) || value < 0) in.fail("a constant length out of range");
@@ -155,7 +155,7 @@ KernelSpec KernelSpec::deserialize(std::string_view bytes) {
 std::string KernelSpec::key() const { return hash128(serialize(), kKernelAbiVersion).hex(); }
 
 std::string KernelSpec::text() const {
-  constexpr std::string_view kinds[] = {"loop", "tile", "reduce", "scatter", "micro_kernel"};
+  constexpr std::string_view kinds[] = {"loop", "tile", "reduce", "row", "scatter", "micro_kernel"};
   constexpr std::string_view modes[] = {"strict", "standard", "fast"};
   std::string heading = fmt::format("kernel {} {} {}", key(), kinds[static_cast<int>(kind)], modes[static_cast<int>(numerics)]);
   if (kind == KernelKind::micro_kernel) return fmt::format("{} {} {}x{}\n", heading, name(dtype), mr, nr);

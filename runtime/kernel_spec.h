@@ -15,6 +15,7 @@ enum class KernelKind : std::uint8_t {
   loop,          ///< every output element on its own: KernelFn `kernel`
   tile,          ///< the same over a rectangle, called by the contraction driver as an epilogue: TileFn
   reduce,        ///< body[root] is a reduce or arg_reduce; the outputs are computed from it (and from inputs) over the kept axes: KernelFn
+  row,           ///< several reduces over the last axis, and elementwise ops before, between and after them, a row at a time: KernelFn
   scatter,       ///< body[root] is a scatter_add: KernelFn
   micro_kernel,  ///< a register tile of a contraction: MicroKernelFn; no body, see `mr`, `nr`, `dtype`
 };

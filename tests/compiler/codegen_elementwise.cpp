@@ -114,3 +114,24 @@ TEST_CASE("remainders of operands with any bits") {
     }
   }
 }
+
+TEST_CASE("a choice between a value and what an op makes of its bits") {
+  for (const ops::OpDef& op : ops::elementwise_ops()) {
+    if (op.arity != 1 || !ops::accepts(op.types, DType::bfloat16)) continue;
+    for (const DType t : {DType::bfloat16, DType::float16, DType::float32}) {
+      CAPTURE(op.name, name(t));
+      SpecBuilder s;
+      const int a = s.input(t, {531}), b = s.input(t, {531});
+      const int made = s.op(std::string(op.name).c_str(), {a});
+      if (s.type(made).dtype != t) continue;
+      s.output(s.op("where", {s.op("less", {b, a}), a, made})).output(s.op("where", {s.op("less", {b, a}), made, a}));
+      check_against_eager(s);
+    }
+  }
+  SpecBuilder s;
+  const int c = s.input(DType::boolean, {531}), x = s.input(DType::int32, {531}), y = s.input(DType::int32, {531}),
+            m = s.input(DType::int32, {531});
+  const int mixed = s.op("bit_or", {s.op("bit_and", {x, m}), s.op("bit_and", {y, s.op("bit_xor", {m, s.op("sub", {m, m})})})});
+  for (const int arm : {x, y, m}) s.output(s.op("where", {c, arm, mixed})).output(s.op("where", {c, mixed, arm}));
+  check_against_eager(s);
+}

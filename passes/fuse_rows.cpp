@@ -1,0 +1,273 @@
+// Row fusion: reductions over the last axis, what they read and what reads them become one kernel that takes a row at a time, while it is
+// in cache. softmax: max, exp, sum and division; layer_norm: both means and the scaling; their gradients.
+//
+// divide() has made launches of loops and reductions. Here, in order, a launch moves into an earlier one with the same rows, if everything
+// that it takes from there belongs to its own row, and if no third launch stands between the two.
+#include <algorithm>
+#include <functional>
+#include <numeric>
+#include <optional>
+#include <set>
+#include <span>
+#include <unordered_map>
+
+#include "passes/cost_model.h"
+#include "passes/fuse.h"
+
+namespace kiln::passes {
+namespace {
+
+using graph::Node;
+using graph::NodeId;
+
+/// Earlier readers of a tensor that a reduction of it looks at.
+constexpr std::size_t kSiblingsTried = 4;
+
+/// The rows of a tensor: its last axis, of a length that is known.
+struct Rows {
+  Shape full;
+  Shape kept() const { return Shape(std::span<const Dim>(full.begin(), full.size() - 1)); }
+  /// The kept axes with a last one of length 1.
+  Shape column() const {
+    Shape shape = full;
+    shape[full.rank() - 1] = 1;
+    return shape;
+  }
+  bool operator==(const Rows&) const = default;
+};
+
+std::optional<Rows> rows_of(const graph::Graph& graph, const Fusion& fusion) {
+  if (fusion.kind != FusionKind::reduce || graph.node(fusion.root).op->name != "reduce") return std::nullopt;
+  const Node& root = graph.node(fusion.root);
+  const Shape& full = graph.node(root.operands[0]).type.shape;
+  const int last = full.rank() - 1;
+  if (root.attrs.get<Ints>("axes") != Ints{last} || !full[last].is_constant()) return std::nullopt;
+  const std::int64_t length = full[last];
+  if (length < 2 || length > cost::kMaxRow) return std::nullopt;
+  return Rows{full};
+}
+
+/// A launch, or several that have become one.
+struct Unit {
+  std::vector<int> members;  ///< fusions, ascending
+  std::optional<Rows> rows;
+  std::set<NodeId> nodes;
+  std::set<NodeId> inputs;  ///< views
+};
+
+class RowFuser {
+ public:
+  RowFuser(const graph::Graph& graph, std::vector<Fusion> fusions)
+      : graph_(graph), fusions_(std::move(fusions)), unit_of_(fusions_.size()), units_(fusions_.size()) {
+    std::iota(unit_of_.begin(), unit_of_.end(), 0);
+    for (std::size_t f = 0; f < fusions_.size(); ++f) {
+      for (NodeId n : fusions_[f].outputs) producer_[n] = static_cast<int>(f);
+    }
+  }
+
+  std::vector<Fusion> run() {
+    for (int f = 0; f < static_cast<int>(fusions_.size()); ++f) {
+      Unit& unit = units_[at(f)];
+      unit.members = {f};
+      unit.rows = rows_of(graph_, fusion(f));
+      unit.nodes.insert(fusion(f).nodes.begin(), fusion(f).nodes.end());
+      unit.inputs.insert(fusion(f).inputs.begin(), fusion(f).inputs.end());
+      if (fusion(f).kind == FusionKind::loop || unit.rows) join_earlier(f);
+      for (NodeId view : fusion(f).inputs) readers_[base_of(graph_, view)].push_back(f);
+    }
+    return emit();
+  }
+
+ private:
+  static std::size_t at(int i) { return static_cast<std::size_t>(i); }
+  const Fusion& fusion(int f) const { return fusions_[at(f)]; }
+  const Node& node(NodeId n) const { return graph_.node(n); }
+  int unit_of(int f) const { return unit_of_[at(f)]; }
+
+  /// The unit that puts the value of a view into memory; -1 for parameters and constants.
+  int source(NodeId view) const {
+    const auto found = producer_.find(base_of(graph_, view));
+    return found == producer_.end() ? -1 : unit_of(found->second);
+  }
+
+  void join_earlier(int f) {
+    std::vector<int> candidates;
+    for (NodeId view : fusion(f).inputs) {
+      if (const int from = source(view); from >= 0) candidates.push_back(from);
+    }
+    if (units_[at(f)].rows) {
+      for (NodeId view : fusion(f).inputs) {
+        const auto readers = readers_.find(base_of(graph_, view));
+        if (readers == readers_.end() || cost::squeezed(node(view).type.shape) != cost::squeezed(units_[at(f)].rows->full)) continue;
+        const std::size_t first = readers->second.size() - std::min(readers->second.size(), kSiblingsTried);
+        for (std::size_t i = first; i < readers->second.size(); ++i) candidates.push_back(unit_of(readers->second[i]));
+      }
+    }
+    for (int candidate : candidates) {
+      const int earlier = unit_of(candidate), own = unit_of(f);
+      if (earlier != own) try_merge(earlier, own);
+    }
+  }
+
+  void try_merge(int a, int b) {
+    Unit& first = units_[at(a)];
+    Unit& second = units_[at(b)];
+    if (!first.rows && !second.rows) return;
+    if (first.rows && second.rows && *first.rows != *second.rows) return;
+    const Rows rows = first.rows ? *first.rows : *second.rows;
+    for (const Unit* unit : {&first, &second}) {
+      for (int f : unit->members) {
+        if (fusion(f).kind != FusionKind::loop && fusion(f).kind != FusionKind::reduce) return;
+        if (!fits(fusion(f), rows)) return;
+      }
+    }
+    if (stands_between(a, b)) return;
+    Unit merged = joined(first, second, rows);
+    if (static_cast<int>(merged.nodes.size()) > cost::kMaxBody || num_arguments(merged) > cost::kMaxArguments) return;
+    if (!is_row_wise(merged)) return;
+    for (int f : second.members) unit_of_[at(f)] = a;
+    first = std::move(merged);
+    second = {};
+  }
+
+  /// Every output is one element for each of the full tensor, or one a row.
+  bool fits(const Fusion& f, const Rows& rows) const {
+    return std::all_of(f.outputs.begin(), f.outputs.end(), [&](NodeId n) { return has_place(node(n).type.shape, rows); });
+  }
+  static bool has_place(const Shape& s, const Rows& rows) { return s == rows.full || s == rows.kept() || s == rows.column(); }
+
+  /// True if some other unit reads from one of the two and is read by the other, directly or not.
+  bool stands_between(int a, int b) const { return leads_through_others(a, b) || leads_through_others(b, a); }
+
+  bool leads_through_others(int from, int to) const {
+    const int first = units_[at(from)].members.front();
+    std::set<int> seen{from, to};
+    std::vector<int> open;
+    bool found = false;
+    const auto visit_sources = [&](int unit) {
+      for (NodeId view : units_[at(unit)].inputs) {
+        const int source_unit = source(view);
+        found |= source_unit == from && unit != to;
+        if (source_unit < 0 || units_[at(source_unit)].members.back() < first) continue;
+        if (seen.insert(source_unit).second) open.push_back(source_unit);
+      }
+    };
+    visit_sources(to);
+    while (!open.empty() && !found) {
+      const int unit = open.back();
+      open.pop_back();
+      visit_sources(unit);
+    }
+    return found;
+  }
+
+  Unit joined(const Unit& a, const Unit& b, const Rows& rows) const {
+    Unit u;
+    std::merge(a.members.begin(), a.members.end(), b.members.begin(), b.members.end(), std::back_inserter(u.members));
+    u.rows = rows;
+    u.nodes = a.nodes;
+    u.nodes.insert(b.nodes.begin(), b.nodes.end());
+    std::set<NodeId> made;
+    for (int f : u.members) made.insert(fusion(f).outputs.begin(), fusion(f).outputs.end());
+    for (const Unit* unit : {&a, &b}) {
+      for (NodeId view : unit->inputs) {
+        const NodeId base = base_of(graph_, view);
+        if (made.count(base) == 0) {
+          u.inputs.insert(view);
+          continue;
+        }
+        for (NodeId v = view; v != base; v = node(v).operands[0]) u.nodes.insert(v);
+      }
+    }
+    return u;
+  }
+
+  int num_arguments(const Unit& u) const {
+    std::size_t outputs = 0;
+    for (int f : u.members) outputs += fusion(f).outputs.size();
+    return static_cast<int>(u.inputs.size() + outputs);
+  }
+
+  /// True if whatever follows from a reduction of the unit is read in that reduction's row only.
+  bool is_row_wise(const Unit& u) const {
+    std::set<NodeId> follows;
+    for (NodeId n : u.nodes) {
+      const bool is_root = root_kind(node(n)).has_value();
+      if (is_root && !is_reduction_of(n, *u.rows)) return false;
+      const auto& operands = node(n).operands;
+      const bool reads = std::any_of(operands.begin(), operands.end(), [&](NodeId o) { return follows.count(o) != 0; });
+      if (!reads && !is_root) continue;
+      if (!is_root && !stays_in_row(n, *u.rows)) return false;
+      follows.insert(n);
+    }
+    return true;
+  }
+
+  bool is_reduction_of(NodeId n, const Rows& rows) const {
+    return node(n).op->name == "reduce" && node(node(n).operands[0]).type.shape == rows.full &&
+           node(n).attrs.get<Ints>("axes") == Ints{rows.full.rank() - 1};
+  }
+
+  bool stays_in_row(NodeId n, const Rows& rows) const {
+    if (!has_place(node(n).type.shape, rows)) return false;
+    if (cost::keeps_index(graph_, node(n))) return true;
+    if (node(n).op->name != "broadcast" || node(n).type.shape != rows.full) return false;
+    const Shape& from = node(node(n).operands[0]).type.shape;
+    const Ints& dims = node(n).attrs.get<Ints>("dims");
+    Ints in_order(dims.size());
+    std::iota(in_order.begin(), in_order.end(), 0);
+    return dims == in_order && (from == rows.kept() || from == rows.column());
+  }
+
+  // ---- result ----
+
+  std::vector<Fusion> emit() {
+    std::set<NodeId> needed;
+    for (NodeId n : graph_.results()) needed.insert(base_of(graph_, n));
+    for (const graph::StateWrite& w : graph_.state_writes()) needed.insert(base_of(graph_, w.value));
+    for (const Unit& u : units_) {
+      for (NodeId view : u.inputs) needed.insert(base_of(graph_, view));
+    }
+    std::vector<Fusion> result;
+    std::vector<bool> done(units_.size(), false);
+    const std::function<void(int)> emit_unit = [&](int unit) {
+      if (done[at(unit)]) return;
+      done[at(unit)] = true;
+      for (NodeId view : units_[at(unit)].inputs) {
+        if (const int from = source(view); from >= 0) emit_unit(from);
+      }
+      result.push_back(merged_fusion(units_[at(unit)], needed));
+    };
+    for (int f = 0; f < static_cast<int>(fusions_.size()); ++f) emit_unit(unit_of(f));
+    return result;
+  }
+
+  Fusion merged_fusion(const Unit& u, const std::set<NodeId>& needed) const {
+    if (u.members.size() == 1) return fusion(u.members[0]);
+    Fusion f{.kind = FusionKind::row, .nodes{u.nodes.begin(), u.nodes.end()}, .inputs{u.inputs.begin(), u.inputs.end()}};
+    for (int member : u.members) {
+      for (NodeId n : fusion(member).outputs) {
+        if (needed.count(n) != 0) f.outputs.push_back(n);
+      }
+    }
+    std::sort(f.outputs.begin(), f.outputs.end());
+    f.root = *std::find_if(f.nodes.begin(), f.nodes.end(), [&](NodeId n) { return root_kind(node(n)).has_value(); });
+    return f;
+  }
+
+  const graph::Graph& graph_;
+  std::vector<Fusion> fusions_;
+  std::vector<int> unit_of_;
+  std::vector<Unit> units_;  ///< by their first launch
+  std::unordered_map<NodeId, int> producer_;
+  std::unordered_map<NodeId, std::vector<int>> readers_;
+};
+
+}  // namespace
+
+FusedGraph fuse_rows(FusedGraph fused) {
+  fused.fusions = RowFuser(fused.graph, std::move(fused.fusions)).run();
+  return fused;
+}
+
+}  // namespace kiln::passes
