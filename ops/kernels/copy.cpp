@@ -79,6 +79,7 @@ void copy_row(const CopyAxis& axis, const T* from, T* to) {
 /// Two axes of which one is contiguous in the source and the other in the destination, in tiles that stay in cache.
 template <class T>
 void copy_tiles(const CopyAxis& a, const CopyAxis& b, const T* from, T* to) {
+  if (a.from == 1 && b.to == 1) return KILN_FOR_TARGET(transpose)(sizeof(T), from, b.from, to, a.to, b.size, a.size);
   for (std::int64_t i0 = 0; i0 < a.size; i0 += kTile) {
     std::int64_t i1 = std::min(a.size, i0 + kTile);
     for (std::int64_t j0 = 0; j0 < b.size; j0 += kTile) {

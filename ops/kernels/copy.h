@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "ops/kernels/dispatch.h"
 #include "ops/op.h"
 
 namespace kiln::ops {
@@ -24,5 +25,9 @@ void fill(std::size_t element, const void* value, void* to, std::int64_t count);
 
 /// Strides of a contiguous row-major tensor, in elements.
 std::array<std::int64_t, kMaxRank> row_major(const Shape& shape);
+
+/// to[j * to_row + i] = from[i * from_row + j], i < rows, j < cols; strides in elements of `element` bytes.
+KILN_DECLARE_PER_ISA(void transpose(std::size_t element, const void* from, std::int64_t from_row, void* to, std::int64_t to_row,
+                                    std::int64_t rows, std::int64_t cols))
 
 }  // namespace kiln::ops

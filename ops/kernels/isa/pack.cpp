@@ -1,10 +1,10 @@
-// Packing loops: whole runs where both sides are contiguous, 4 x 4 blocks where they are transposed.
+// Packing loops: whole runs where both sides are contiguous, square blocks where they are transposed.
 #include "ops/kernels/pack.h"
 
 #include <cstring>
 
 #include "base/half.h"
-#include "ops/kernels/isa/vectors.h"
+#include "ops/kernels/isa/transpose.h"
 
 namespace kiln::ops::KILN_ISA {
 namespace {
@@ -122,50 +122,6 @@ void copy_checked(const PackJob& job, const std::int64_t* position, const typena
   clear_run(to + end * job.to_inner, job.to_inner, run.length - end);
 }
 
-template <class T>
-[[gnu::always_inline]] inline void transpose_4x4(const T* from, std::int64_t from_row, T* to, std::int64_t to_row) {
-  typedef T Four __attribute__((vector_size(4 * sizeof(T))));
-  Four a, b, c, d;
-  std::memcpy(&a, from, sizeof a);
-  std::memcpy(&b, from + from_row, sizeof a);
-  std::memcpy(&c, from + 2 * from_row, sizeof a);
-  std::memcpy(&d, from + 3 * from_row, sizeof a);
-  Four ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-  Four cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd1 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-  Four r0 = __builtin_shufflevector(ab0, cd0, 0, 1, 4, 5), r1 = __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7);
-  Four r2 = __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5), r3 = __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7);
-  std::memcpy(to, &r0, sizeof a);
-  std::memcpy(to + to_row, &r1, sizeof a);
-  std::memcpy(to + 2 * to_row, &r2, sizeof a);
-  std::memcpy(to + 3 * to_row, &r3, sizeof a);
-}
-
-/// to[j * to_row + i] = from[i * from_row + j]. Written along `to`'s rows in strips, so that their cache lines are filled while they are
-/// near.
-template <class T>
-void transpose_block(const T* from, std::int64_t from_row, T* to, std::int64_t to_row, std::int64_t rows, std::int64_t cols) {
-  std::int64_t i = 0;
-  for (; i + 16 <= rows; i += 16) {
-    std::int64_t j = 0;
-    for (; j + 4 <= cols; j += 4) {
-      for (std::int64_t s = 0; s < 16; s += 4) transpose_4x4(from + (i + s) * from_row + j, from_row, to + j * to_row + i + s, to_row);
-    }
-    for (; j < cols; ++j) {
-      for (std::int64_t s = 0; s < 16; ++s) to[j * to_row + i + s] = from[(i + s) * from_row + j];
-    }
-  }
-  for (; i + 4 <= rows; i += 4) {
-    std::int64_t j = 0;
-    for (; j + 4 <= cols; j += 4) transpose_4x4(from + i * from_row + j, from_row, to + j * to_row + i, to_row);
-    for (; j < cols; ++j) {
-      for (std::int64_t s = 0; s < 4; ++s) to[j * to_row + i + s] = from[(i + s) * from_row + j];
-    }
-  }
-  for (; i < rows; ++i) {
-    for (std::int64_t j = 0; j < cols; ++j) to[j * to_row + i] = from[i * from_row + j];
-  }
-}
-
 template <class P>
 void pack_as(const PackJob& job) {
   const auto* from = static_cast<const typename P::Stored*>(job.from);
@@ -181,8 +137,8 @@ void pack_as(const PackJob& job) {
     if constexpr (sizeof(typename P::Stored) == sizeof(typename P::Computed)) {
       if (inside && job.to_outer == 1 && job.inner[0].stride == 1) {
         for (const Run& run : job.inner) {
-          transpose_block(from + o.offset + run.offset, o.stride, to + o.begin + run.begin * job.to_inner, job.to_inner, o.length,
-                          run.length);
+          transpose_matrix(from + o.offset + run.offset, o.stride, to + o.begin + run.begin * job.to_inner, job.to_inner, o.length,
+                           run.length);
         }
         continue;
       }
@@ -228,8 +184,8 @@ void unpack_as(const UnpackJob& job) {
     bool linear = job.cols.size() > 1;
     for (std::size_t j = 1; linear && j < job.cols.size(); ++j) linear = job.cols[j] - job.cols[j - 1] == col_stride;
     if (linear && col_stride != 1 && contiguous(job.rows)) {
-      transpose_block(from, job.from_row, to + job.rows[0] + job.cols[0], col_stride, static_cast<std::int64_t>(job.rows.size()),
-                      static_cast<std::int64_t>(job.cols.size()));
+      transpose_matrix(from, job.from_row, to + job.rows[0] + job.cols[0], col_stride, static_cast<std::int64_t>(job.rows.size()),
+                       static_cast<std::int64_t>(job.cols.size()));
       return;
     }
   }
