@@ -10,7 +10,7 @@ namespace kiln::ops {
 namespace {
 
 constexpr std::int64_t kGrainBytes = 64 << 10;
-constexpr std::int64_t kTile = 16;
+constexpr std::int64_t kTile = 64;
 
 struct CopyPlan {
   std::array<CopyAxis, kMaxRank> axes;
