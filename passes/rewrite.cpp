@@ -187,8 +187,8 @@ mlir::Value build(const Term& term, mlir::OpBuilder& builder, mlir::Location loc
   return ir::create(builder, loc, *term.op, operands);
 }
 
-bool condition_holds(const Rule& rule, const Bindings& bindings) {
-  const DType dtype = *ir::find_dtype(mlir::getElementTypeOrSelf(bindings.variables[0].getType()));
+bool condition_holds(const Rule& rule, const Bindings& bindings, mlir::Type type) {
+  const DType dtype = *ir::find_dtype(mlir::getElementTypeOrSelf(type));
   if (!allows(rule.types, dtype)) return false;
   return rule.condition == RuleCondition::none || holds(rule.condition, bindings.numbers[0].number, bindings.numbers[0].dtype);
 }
@@ -224,9 +224,11 @@ mlir::Value apply_rules(mlir::Operation* op, mlir::OpBuilder& builder, RuleTag m
   for (const ParsedRule* rule : found->second) {
     if (rule->rule->tag > most_permissive) continue;
     Bindings bindings;
-    if (!match(rule->pattern, op->getResult(0), bindings) || !condition_holds(*rule->rule, bindings)) continue;
-    const auto number_type = llvm::cast<mlir::RankedTensorType>(bindings.variables[0].getType());
-    return build(rule->replacement, builder, op->getLoc(), bindings, number_type);
+    if (!match(rule->pattern, op->getResult(0), bindings)) continue;
+    // The rule's types are those of x; a rule without x is about its result.
+    const mlir::Value subject = bindings.variables[0] ? bindings.variables[0] : op->getResult(0);
+    const auto type = llvm::cast<mlir::RankedTensorType>(subject.getType());
+    if (condition_holds(*rule->rule, bindings, type)) return build(rule->replacement, builder, op->getLoc(), bindings, type);
   }
   return {};
 }
