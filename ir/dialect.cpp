@@ -94,7 +94,8 @@ llvm::LogicalResult KilnDialect::verifyRegionArgAttribute(mlir::Operation* op, u
 }
 
 llvm::LogicalResult FusionOp::verify() {
-  if (!llvm::is_contained({"loop", "reduce", "row", "contract", "scatter"}, getKind())) return emitOpError("unknown kind \"") << getKind() << "\"";
+  if (!llvm::is_contained({"loop", "reduce", "row", "contract", "scatter"}, getKind()))
+    return emitOpError("unknown kind \"") << getKind() << "\"";
   mlir::Block& block = getBody().front();
   if (block.getArgumentTypes() != getInputs().getTypes()) return emitOpError("its block's arguments must have its operands' types");
   auto yield = block.empty() ? YieldOp() : llvm::dyn_cast<YieldOp>(block.back());
