@@ -23,8 +23,10 @@ Variable::Variable(const Tensor& initial, VariableOptions options, Loc where) {
   LocationScope scope(where);
   detail::require_new_variable_allowed(options.name);
   graph::Value value = graph::strong(Access::value(initial));
-  KILN_REQUIRE(!value.symbolic(), TraceError,
-               "Variable: its initial value is computed inside the traced function; make the variable outside, or in a model's build()");
+  if (graph::Trace* trace = graph::Trace::current(); trace != nullptr && value.symbolic()) value = trace->initial_value(value);
+  KILN_REQUIRE(value.defined() && !value.symbolic(), TraceError,
+               "Variable: its initial value depends on an argument or a variable of the traced function, and has no elements yet; make the "
+               "variable outside, or from constants and random numbers");
   state_ = graph::make_variable(value, std::move(options.name), options.trainable);
 }
 

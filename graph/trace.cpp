@@ -3,13 +3,16 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <mutex>
+#include <set>
 #include <unordered_map>
 
 #include "base/require.h"
 #include "graph/random.h"
 #include "graph/replay.h"
 #include "graph/symbolic.h"
+#include "graph/tape.h"
 #include "graph/thread_state.h"
 #include "graph/weak.h"
 #include "ops/build.h"
@@ -105,6 +108,16 @@ struct Trace::Impl {
     record.node = add_node(std::move(node));
     parameters.push_back(std::move(record));
     return value(parameters.back().node);
+  }
+
+  /// The value of a parameter that needs no call: a capture, or a random key of its own.
+  Value known_parameter(NodeId node) const {
+    for (const ParameterRecord& p : parameters) {
+      if (p.node != node) continue;
+      if (p.parameter.kind == ParameterKind::random) return key_value(reserve_streams(random_streams));
+      return p.parameter.kind == ParameterKind::capture && !p.capture.symbolic() ? p.capture : Value();
+    }
+    return {};
   }
 
   void meet(Dim a, Dim b);
@@ -244,6 +257,42 @@ std::pair<Value, std::int64_t> Trace::random_stream() {
     impl_->random_key = impl_->add_parameter({{ParameterKind::random, "random", 0}, -1, nullptr, {}}, {DType::int64, {2}}, user_location());
   }
   return {impl_->random_key, impl_->random_streams++};
+}
+
+namespace {
+
+/// The nodes that `root` needs, itself included.
+std::set<NodeId> ancestors(const std::vector<Node>& nodes, NodeId root) {
+  std::set<NodeId> found{root};
+  for (auto at = found.rbegin(); at != found.rend(); ++at) {  // operands come before their users
+    for (NodeId operand : nodes[static_cast<std::size_t>(*at)].operands) found.insert(operand);
+  }
+  return found;
+}
+
+}  // namespace
+
+Value Trace::initial_value(const Value& v) const {
+  if (!v.symbolic()) return v;
+  const Impl& t = *impl_;
+  if (v.get()->trace != t.id) return {};
+  EagerScope eager;
+  NoTapeScope no_tape;
+  std::map<NodeId, Value> values;
+  for (NodeId id : ancestors(t.nodes, v.get()->node)) {
+    const Node& node = t.nodes[static_cast<std::size_t>(id)];
+    if (!node.type.shape.is_static()) return {};
+    if (node.op == nullptr) {
+      Value known = t.known_parameter(id);
+      if (!known.defined()) return {};
+      values[id] = known;
+      continue;
+    }
+    std::vector<Value> operands;
+    for (NodeId operand : node.operands) operands.push_back(values.at(operand));
+    values[id] = apply(*node.op, operands, node.attrs);
+  }
+  return values.at(v.get()->node);
 }
 
 std::vector<Value> Trace::splice(const Captured& callee, std::span<const Value> arguments) {

@@ -48,6 +48,9 @@ class Trace {
   TensorType resolved(const TensorType& type) const;
   Attrs resolved(const Attrs& attrs) const;
   bool has_equal_symbols() const;
+  /// The eager value of something recorded here that depends on no argument and no variable, as an initial value must not: computed at
+  /// once. Undefined if it depends on one.
+  Value initial_value(const Value& v) const;
   Value read(const VariablePtr& v);
   void write(const VariablePtr& v, const Value& value);
   /// Symbolic int64[2] random key and the ordinal of a new random op of this trace.

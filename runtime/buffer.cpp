@@ -2,6 +2,7 @@
 #include "runtime/buffer.h"
 
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 
 #include <algorithm>
 #include <array>
@@ -48,8 +49,17 @@ constexpr std::size_t class_bytes(int size_class) {
 
 std::size_t footprint(std::size_t bytes) { return (bytes + sizeof(Block) + kHugePage - 1) / kHugePage * kHugePage; }
 
+/// All memory that the machine has. The kernel grants more, and kills the process once it is touched.
+std::size_t machine_bytes() {
+  struct sysinfo info = {};
+  if (sysinfo(&info) != 0) return SIZE_MAX;
+  return (info.totalram + info.totalswap) * info.mem_unit;
+}
+
 void* map_huge(std::size_t bytes) {
   std::size_t wanted = footprint(bytes);
+  static const std::size_t most = machine_bytes();
+  if (wanted > most) return nullptr;
   void* raw = mmap(nullptr, wanted + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (raw == MAP_FAILED) return nullptr;
   auto start = reinterpret_cast<std::uintptr_t>(raw);

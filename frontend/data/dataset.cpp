@@ -244,7 +244,9 @@ class RepeatCursor : public Cursor {
         fresh_ = false;
         return true;
       }
-      if (fresh_ || (left_ > 0 && --left_ == 0)) break;
+      const bool bounded = left_ > 0;
+      if (bounded) --left_;
+      if (fresh_ || (bounded && left_ == 0)) break;
       reopen();
     }
     left_ = 0;

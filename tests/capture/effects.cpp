@@ -56,6 +56,27 @@ TEST_CASE("variables that are read and assigned become parameters and writes") {
   CHECK(w.value().str() == "[1. 2.]");
 }
 
+TEST_CASE("a variable made in the first trace starts with what its constants and random numbers give, and is kept") {
+  struct Running {
+    Variable mean, noise;
+    int traces = 0;
+    KILN_METHOD(Tensor, update, (Tensor x)) {
+      ++traces;
+      if (!mean.defined()) {
+        mean = Variable(zeros({3}) + 2, {.name = "mean"});
+        noise = Variable(random::normal({3}) * 0 + 1, {.name = "noise"});
+      }
+      mean.assign(0.5 * (mean.value() + x) * noise);
+      return mean;
+    }
+  } running;
+  const Tensor x = tensor({0.f, 2.f, 4.f});
+  CHECK(running.update(x).str() == "[1. 2. 3.]");
+  CHECK(running.update(x).str() == "[0.5 2.  3.5]");
+  CHECK(running.traces == 1);
+  CHECK(running.mean.value().str() == "[0.5 2.  3.5]");
+}
+
 TEST_CASE("an exception from the body leaves everything as before, and the next call traces again") {
   Variable w{tensor({5.f})};
   Tensor x = tensor({1.f});

@@ -107,7 +107,7 @@ TEST_CASE("a Variable made at the second trace") {
   makes_variable.concrete(tensor({1.f}));
   CHECK(traced == 1);
   CHECK(error_of<TraceError>([&] { makes_variable.concrete(tensor({{1.f}})); }) == at(kMakesVariable, "Variable \"local\" was made while \"makes_variable\" was traced for the second time, so each trace would have one of its own; make it once, outside the function or as a member of a model"));
-  CHECK(error_of<TraceError>([&] { symbolic_initial.concrete(tensor({1.f})); }) == at(kSymbolicInitial, "Variable: its initial value is computed inside the traced function; make the variable outside, or in a model's build()"));
+  CHECK(error_of<TraceError>([&] { symbolic_initial.concrete(tensor({1.f})); }) == at(kSymbolicInitial, "Variable: its initial value depends on an argument or a variable of the traced function, and has no elements yet; make the variable outside, or from constants and random numbers"));
 }
 
 TEST_CASE("bodies that change their arguments") {

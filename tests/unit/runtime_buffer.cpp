@@ -101,6 +101,8 @@ TEST_CASE("foreign memory is released once and never unique") {
 
 TEST_CASE("no memory is an error, not a crash") {
   CHECK_THROWS_AS(Buffer::allocate(std::size_t{1} << 60), kiln::RuntimeError);
+  // Within the address space, which the kernel would grant, but more than the machine has.
+  CHECK_THROWS_AS(Buffer::allocate(std::size_t{1} << 46), kiln::RuntimeError);
   CHECK_THROWS_WITH(Buffer::allocate(std::size_t{1} << 60), contains_text("out of memory: 1152921504606846976 bytes asked for"));
 }
 
