@@ -198,7 +198,7 @@ const Compiled& FunctionCore::compiled(std::shared_ptr<Entry>& entry, Call& call
     problem = e.message();
   }
   std::lock_guard lock(tracing_lock());
-  log(LogTopic::trace, fmt::format("{}: {} stay fixed, since code with them open does not compile: {}", info_.name,
+  log(LogTopic::trace, fmt::format("{}: the lengths of {} stay fixed, since code with them open does not compile: {}", info_.name,
                                    describe_axes(entry->open, tensor_paths(entry->fields)), problem));
   relaxation_.refuse(entry->open);
   entry = captured(call, where, false);
@@ -324,7 +324,7 @@ std::shared_ptr<Entry> FunctionCore::capture_open(Call& call, Signature& signatu
     trace_body(*entry, call, specs, where);
   } catch (const Error& e) {
     log(LogTopic::trace,
-        fmt::format("{}: {} stay fixed, since the body cannot be traced with them open: {}", info_.name, opened, e.what()));
+        fmt::format("{}: the lengths of {} stay fixed, since the body cannot be traced with them open: {}", info_.name, opened, e.what()));
     relaxation_.refuse(axes);
     return nullptr;
   }

@@ -41,7 +41,7 @@ class Layer : public kiln::detail::Identity {
   Layer& operator=(Layer&&) noexcept = default;
 
   /// The layer's variables, kernel first. Throws StateError before the first call of a layer that has weights.
-  const std::vector<Variable>& weights() const;
+  const std::vector<Variable>& weights(Loc where = Loc::here()) const;
   /// False until the first call of a layer that has weights.
   bool built() const { return built_; }
   /// Place in the model, "blocks/0/fc1"; empty outside a model.

@@ -67,9 +67,9 @@ struct Model {
   template <class... A>
   auto operator()(A&&... a);
   /// The variables that training updates, in the order of the members, each once. Throws StateError before the first call.
-  Variables trainable_variables();
+  Variables trainable_variables(Loc where = Loc::here());
   /// The same with those that no gradient updates (moving averages): all that must be saved.
-  Variables variables();
+  Variables variables(Loc where = Loc::here());
   /// A table of layers, output shapes and parameter counts.
   std::string summary();
 };

@@ -26,7 +26,8 @@ Layer::Layer(const Layer& other) : Identity(other), kind_(other.kind_), built_(o
   for (const Variable& v : other.weights_) weights_.emplace_back(v);
 }
 
-const std::vector<Variable>& Layer::weights() const {
+const std::vector<Variable>& Layer::weights(Loc where) const {
+  LocationScope scope(where);
   KILN_REQUIRE(built_, StateError, "{} {}has no weights yet: they are made at the first call. Call the layer once before asking for them",
                kind_, path_.empty() ? "" : "'" + path_ + "' ");
   return weights_;

@@ -36,6 +36,17 @@ KILN_FUNCTION(Tensor, child_step, (Net & net, optim::Adam& adam, Tensor x, Tenso
   return loss;
 }
 
+// One line each, so that __LINE__ names it for every compiler.
+// clang-format off
+KILN_FUNCTION(Tensor, grows, (Tensor x)) { return x + 1; }
+KILN_FUNCTION(Tensor, needs, (Tensor x)) { return x * static_cast<double>(std::int64_t(x.shape()[0])); }
+// clang-format on
+constexpr int kCall = __LINE__ + 3;
+template <class F>
+void call(const F& f, std::int64_t length) {
+  f(ones({length}));
+}
+
 std::string read_file(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
   std::ostringstream text;
@@ -104,6 +115,35 @@ TEST_CASE("in its own process: train with a filled cache", "[.][warm]") {
   CHECK_FALSE(runtime::compiler_loaded());
   CHECK_FALSE(contains(read_file("/proc/self/maps"), "libkiln_compiler"));
   CHECK_FALSE(contains(read_file("/proc/self/maps"), "libLLVM"));
+}
+
+TEST_CASE("in its own process: lengths that change", "[.][lengths]") {
+  for (std::int64_t n : {2, 3, 4, 5, 1}) call(grows, n);
+  for (std::int64_t n : {2, 3, 4}) call(needs, n);
+}
+
+TEST_CASE("KILN_LOG=trace says what is traced, and why") {
+  if (runtime::compiler_build_id().empty()) return;
+  TemporaryDirectory temporary;
+  const Run r = run(temporary.path(), "[lengths]");
+  REQUIRE(r.status == 0);
+  std::string traces;
+  std::istringstream lines(r.log);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("kiln: trace: ")) traces += line.substr(13) + "\n";
+  }
+  const std::string at = " (" + std::string(__FILE__) + ":" + std::to_string(kCall) + ") is traced ";
+  const std::string advice_of_dim = traces.substr(traces.find("with them open: ") + 16);
+  CHECK(traces.starts_with("grows" + at + "for the first time\n" +                          //
+                           "grows" + at + "again, because of x axis 0: 3 instead of 2\n" +  //
+                           "grows" + at +
+                           "again, because of x axis 0: 4 instead of 3; from now on one trace serves all lengths of x axis 0\n" +  //
+                           "grows" + at + "again, because of x axis 0: 1 instead of 3\n" +                                         //
+                           "needs" + at + "for the first time\n" +                                                                 //
+                           "needs" + at + "again, because of x axis 0: 3 instead of 2\n" +                                         //
+                           "needs: the lengths of x axis 0 stay fixed, since the body cannot be traced with them open: "));
+  CHECK(contains(advice_of_dim, "x.0"));
+  CHECK(traces.ends_with("needs" + at + "again, because of x axis 0: 4 instead of 3\n"));
 }
 
 TEST_CASE("a second process compiles nothing and computes the same bits") {

@@ -1,5 +1,6 @@
 // Exact texts of the errors that users of tensors and traced functions meet, with the line of their own program.
 #include <kiln/kiln.h>
+#include <kiln/nn.h>
 
 #include <stdexcept>
 #include <string>
@@ -51,6 +52,7 @@ KILN_FUNCTION(Tensor, changes_member, (Settings& s, Tensor x)) { s.steps += 1; r
 constexpr int kChangesMember = __LINE__ - 1;
 struct Holder { Tensor cache; Variable w; };
 KILN_FUNCTION(Tensor, assigns_member, (Holder& h, Tensor x)) { h.cache = x; return x; }
+constexpr int kAssignsMember = __LINE__ - 1;
 KILN_FUNCTION(Tensor, fixed, (Tensor x), .input_signature = {{DType::float32, {-1, 3}}}) { return x + 1; }
 KILN_FUNCTION(Tensor, paired, (Tensor x, Tensor y), .input_signature = {{DType::float32, {Dim::symbol("n")}}, {DType::float32, {Dim::symbol("n")}}}) { return x + y; }
 
@@ -71,9 +73,9 @@ TEST_CASE("shapes, dtypes and axes") {
   CHECK(error_of<ShapeError>([&] { tensor({{1, 2}, {3}}); }) == at(__LINE__, "tensor: the inner braces differ in length"));
   CHECK(error_of<ShapeError>([&] { tensor(std::vector<float>{1, 2, 3}, {2, 2}); }) == at(__LINE__, "tensor: 3 elements do not fill shape [2, 2]"));
   CHECK(error_of<ShapeError>([&] { transpose(a, {0, 0}); }) == at(__LINE__, "transpose: [0, 0] is no permutation of the 2 axes of shape [1, 3]"));
-  CHECK(error_of<ShapeError>([&] { concat({a, b}, 0); }).find("concat") != std::string::npos);
+  CHECK(error_of<ShapeError>([&] { concat({a, b}, 0); }) == at(__LINE__, "concat: shapes [1, 3] and [2] differ elsewhere than along axis 0"));
   CHECK(error_of<StateError>([&] { Tensor() + a; }) == at(__LINE__, "an undefined Tensor was used; assign it a value first, and test with defined()"));
-  CHECK(error_of<StateError>([&] { Variable v; a * v; }).find("an undefined Variable was used; give it an initial value first, and test with defined()") != std::string::npos);
+  CHECK(error_of<StateError>([&] { Variable v; a * v; }) == at(__LINE__, "an undefined Variable was used; give it an initial value first, and test with defined()"));
 }
 
 TEST_CASE("variables keep their type") {
@@ -99,7 +101,7 @@ TEST_CASE("reading a symbolic tensor") {
 TEST_CASE("a symbolic tensor that leaked") {
   leaks.concrete(tensor({1.f}));
   CHECK(error_of<TraceError>([&] { kept + 1; }) == at(__LINE__, "add: the tensor made at " + at(kLeaks) + " while tracing \"leaks\" was used after the trace ended, when it has no value; return it from the function, or keep it in a Variable"));
-  CHECK(error_of<TraceError>([&] { leaks(kept); }).find("leaks: the tensor made at") != std::string::npos);
+  CHECK(error_of<TraceError>([&] { leaks(kept); }) == at(__LINE__, "leaks: the tensor made at " + at(kLeaks) + " while tracing \"leaks\" was used after the trace ended, when it has no value; return it from the function, or keep it in a Variable"));
   kept = Tensor();
 }
 
@@ -117,7 +119,7 @@ TEST_CASE("bodies that change their arguments") {
   Holder h;
   h.cache = tensor({4.f});
   h.w = Variable(tensor({1.f}));
-  CHECK(error_of<TraceError>([&] { assigns_member.concrete(h, tensor({1.f})); }).find("assigns_member: the body assigns the tensor h/cache of its argument, which would happen only while tracing; return the new value, or make it a Variable") != std::string::npos);
+  CHECK(error_of<TraceError>([&] { assigns_member.concrete(h, tensor({1.f})); }) == at(kAssignsMember, "assigns_member: the body assigns the tensor h/cache of its argument, which would happen only while tracing; return the new value, or make it a Variable"));
   CHECK(h.cache.str() == "[4.]");
 }
 
@@ -126,5 +128,39 @@ TEST_CASE("calls that do not fit an input signature") {
   CHECK(error_of<ShapeError>([&] { fixed(tensor({{1.f}})); }) == at(__LINE__, "fixed: tensor 0 is float32[1, 1], the input_signature wants float32[d0_0, 3]"));
   CHECK(error_of<DTypeError>([&] { fixed(tensor({{1, 2, 3}})); }) == at(__LINE__, "fixed: tensor 0 is int32[1, 3], the input_signature wants float32[d0_0, 3]"));
   CHECK(error_of<ShapeError>([&] { paired(tensor({1.f}), tensor({1.f, 2.f})); }) == at(__LINE__, "paired: tensor 1 is float32[2], the input_signature wants float32[n]"));
+}
+
+struct Unbuilt : nn::Model<Unbuilt> {
+  nn::Dense fc{2};
+  Tensor call(Tensor x) { return fc(x); }
+};
+
+TEST_CASE("weights asked for before the model is built") {
+  Unbuilt net;
+  nn::Dense layer{2};
+  CHECK(error_of<StateError>([&] { net.trainable_variables(); }) == at(__LINE__, "Dense 'fc' has no weights yet: they are made at the model's first call. Call the model once before asking for its variables"));
+  CHECK(error_of<StateError>([&] { net.variables(); }) == at(__LINE__, "Dense 'fc' has no weights yet: they are made at the model's first call. Call the model once before asking for its variables"));
+  CHECK(error_of<StateError>([&] { layer.weights(); }) == at(__LINE__, "Dense has no weights yet: they are made at the first call. Call the layer once before asking for them"));
+}
+
+TEST_CASE("an exception from the body of a traced step leaves model and optimizer unbuilt") {
+  Unbuilt net;
+  optim::Adam adam;
+  bool fail = true;
+  auto step = kiln::function([&fail](Unbuilt& net, optim::Adam& adam, Tensor x) {
+    GradientTape tape;
+    Tensor loss = sum(net(x));
+    Variables weights = net.trainable_variables();
+    adam.apply_gradients(tape.gradient(loss, weights), weights);
+    if (fail) throw std::runtime_error("not today");
+    return loss;
+  });
+  CHECK_THROWS_WITH(step.concrete(net, adam, ones({1, 3})), "not today");
+  CHECK_FALSE(net.fc.built());
+  CHECK(adam.iterations.value().item<float>() == 0);
+  fail = false;
+  CHECK_NOTHROW(step.concrete(net, adam, ones({1, 5})));
+  CHECK(net.fc.weights()[0].shape() == Shape{5, 2});
+  CHECK(adam.iterations.value().item<float>() == 0);  // traced, not run
 }
 // clang-format on

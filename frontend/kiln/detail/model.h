@@ -40,12 +40,14 @@ auto Model<Net>::operator()(A&&... a) {
 }
 
 template <class Net>
-Variables Model<Net>::trainable_variables() {
+Variables Model<Net>::trainable_variables(Loc where) {
+  LocationScope scope(where);
   return detail::collect_variables([this](kiln::detail::Visitor& visitor) { kiln::detail::walk(static_cast<Net&>(*this), visitor); }, true);
 }
 
 template <class Net>
-Variables Model<Net>::variables() {
+Variables Model<Net>::variables(Loc where) {
+  LocationScope scope(where);
   return detail::collect_variables([this](kiln::detail::Visitor& visitor) { kiln::detail::walk(static_cast<Net&>(*this), visitor); },
                                    false);
 }
