@@ -2,7 +2,7 @@
 //
 // The rules, in the order in which divide() asks:
 //  1. Views cost nothing: broadcasts, iotas, reshapes, casts of them and scalar constants are computed wherever they are read.
-//  2. A value read once is computed where it is read.
+//  2. A value read once is computed where it is read, unless a contraction can write it instead of a result that nobody else reads.
 //  3. A cheap value (a few arithmetic ops on at most two tensors) is computed again in each kernel that reads it.
 //  4. A scalar is cheap up to ten plain ops: a kernel computes it once, before its loop.
 //  5. What follows a reduction or a contraction at the same index is computed with it, once: that costs no pass over memory.

@@ -56,6 +56,7 @@ class Divider {
         cost_(count()),
         latest_(count(), kNobody),
         follows_(count(), kNobody),
+        continued_(count(), false),
         atom_(count(), false),
         owner_(count(), kNobody),
         evaluations_(count()),
@@ -117,10 +118,13 @@ class Divider {
   void estimate() {
     for (NodeId n = 0; n < size(); ++n) {
       if (node(n).op == nullptr) continue;
+      follows_[at(n)] = followed_root(n);
       Estimate e{cost::op_cost(node(n)), cost::is_view(node(n)) ? 0 : 1, 0};
       for (NodeId operand : node(n).operands) {
         if (is_scalar_constant(node(operand))) continue;
-        const bool from_memory = is_given(operand) || root_kind(node(operand)) || (uses_[at(operand)] > 1 && !is_cheap(operand));
+        if (follows_[at(n)] != kNobody && follows_[at(operand)] == follows_[at(n)]) continued_[at(operand)] = true;
+        const bool written = in_epilogue(operand) && follows_[at(operand)] != follows_[at(n)];
+        const bool from_memory = is_given(operand) || root_kind(node(operand)) || written || (uses_[at(operand)] > 1 && !is_cheap(operand));
         if (from_memory) {
           e.tensors += 8 * cost::elements(node(operand).type.shape) > cost::elements(node(n).type.shape) ? 1 : 0;
         } else {
@@ -131,7 +135,6 @@ class Divider {
       }
       cost_[at(n)] = e;
       latest_[at(n)] = latest(n);
-      follows_[at(n)] = followed_root(n);
     }
   }
 
@@ -157,6 +160,13 @@ class Divider {
       if (operand != root && follows_[at(operand)] != root && latest_[at(operand)] > root) return kNobody;
     }
     return root != kNobody && shape_of(root) == shape_of(n) ? root : kNobody;
+  }
+
+  /// The contraction's kernel can write n instead of its own result, which nobody else wants.
+  bool in_epilogue(NodeId n) const {
+    const NodeId root = follows_[at(n)];
+    return root != kNobody && root_kind(node(root)) == FusionKind::contract && uses_[at(root)] == 1 && !cost::is_view(node(n)) &&
+           cost_[at(n)].tensors <= cost::kMaxEpilogueStreams;
   }
 
   bool is_cheap(NodeId n) const {
@@ -189,6 +199,7 @@ class Divider {
 
   bool computed_where_read(NodeId n) const {
     if (cost::is_view(node(n))) return true;
+    if (in_epilogue(n) && !continued_[at(n)]) return false;
     if (owner_[at(n)] >= 0 && evaluations_[at(n)] <= 1) return true;
     return is_cheap(n) && follows_[at(n)] == kNobody;
   }
@@ -402,6 +413,7 @@ class Divider {
   std::vector<Estimate> cost_;
   std::vector<NodeId> latest_;
   std::vector<NodeId> follows_;  ///< the root that the node follows (rule 5), or kNobody
+  std::vector<bool> continued_;  ///< by a node that follows the same root
   std::vector<bool> atom_;
   std::vector<NodeId> owner_;        ///< the only atom that needs the node, or kSeveral
   std::vector<double> evaluations_;  ///< of the node's expression for each of its elements, if it were no atom

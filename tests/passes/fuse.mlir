@@ -92,3 +92,28 @@ func.func @scatter(%table: tensor<10x4xf32>, %i: tensor<3xi32>, %u: tensor<3x4xf
   %1 = kiln.scatter_add %table, %i, %0 {axis = 0 : i64} : (tensor<10x4xf32>, tensor<3xi32>, tensor<3x4xf32>) -> tensor<10x4xf32>
   kiln.return %1 {writes = array<i64: 0>} : tensor<10x4xf32>
 }
+
+// -----
+
+// A sum of products grows in their epilogues: no kernel reads them all again.
+// CHECK-LABEL: func.func @accumulate
+func.func @accumulate(%a: tensor<8x64xf32>, %b: tensor<8x32xf32>, %c: tensor<8x64xf32>, %w: tensor<64x32xf32>) -> tensor<64x32xf32> {
+  // CHECK: kiln.fusion "contract"
+  // CHECK: kiln.contract
+  // CHECK-NEXT: kiln.yield
+  // CHECK: kiln.fusion "contract"
+  // CHECK: kiln.contract
+  // CHECK: kiln.map "add"
+  // CHECK: kiln.yield
+  // CHECK: kiln.fusion "row"
+  // CHECK: kiln.reduce
+  // CHECK-NOT: kiln.fusion
+  %0 = kiln.contract %a, %b {equation = "mk,mn->kn", order = "m", window = ""} : (tensor<8x64xf32>, tensor<8x32xf32>) -> tensor<64x32xf32>
+  %1 = kiln.contract %c, %b {equation = "mk,mn->kn", order = "m", window = ""} : (tensor<8x64xf32>, tensor<8x32xf32>) -> tensor<64x32xf32>
+  %2 = kiln.map "add" %0, %1 : (tensor<64x32xf32>, tensor<64x32xf32>) -> tensor<64x32xf32>
+  %3 = kiln.map "mul" %2, %w : (tensor<64x32xf32>, tensor<64x32xf32>) -> tensor<64x32xf32>
+  %4 = kiln.reduce %3 {axes = array<i64: 1>, kind = "add"} : (tensor<64x32xf32>) -> tensor<64xf32>
+  %5 = kiln.broadcast %4 {dims = array<i64: 0>} : (tensor<64xf32>) -> tensor<64x32xf32>
+  %6 = kiln.map "sub" %w, %5 : (tensor<64x32xf32>, tensor<64x32xf32>) -> tensor<64x32xf32>
+  kiln.return %6 : tensor<64x32xf32>
+}
