@@ -334,7 +334,9 @@ TensorType Pad::infer(std::span<const TensorType> operands, const Attrs& attrs) 
   for (std::size_t i = 0; i < low.size(); ++i) {
     KILN_REQUIRE(interior[i] >= 0, ValueError, "pad: interior padding of axis {} is negative: {}", i, interior[i]);
     Dim n = x.shape[i];
-    Dim length = (n == 0 ? Dim(0) : n + (n - 1) * interior[i]) + low[i] + high[i];
+    // No elements, no gaps between them.
+    Dim spread = interior[i] == 0 ? n : max(n + (n - 1) * interior[i], Dim(0));
+    Dim length = spread + low[i] + high[i];
     KILN_REQUIRE(length.value_or(0) >= 0, ShapeError, "pad: cropping axis {} of shape {} by {} and {} leaves a negative length", i,
                  x.shape.str(), low[i], high[i]);
     result.shape.push_back(length);

@@ -37,6 +37,7 @@ class Binder {
     values_ = evaluate_dims(plan_, inputs_);
     check_equal_dims();
     check_shapes();
+    check_lengths();
     auto binding = std::make_unique<Binding>();
     binding->inputs.assign(inputs_.begin(), inputs_.end());
     for (const PlanOutput& output : plan_.outputs) {
@@ -97,6 +98,22 @@ class Binder {
   void check_equal_dims() const {
     for (auto [a, b] : plan_.equal_dims) {
       KILN_REQUIRE(value(a) == value(b), ShapeError, "{}: {} and {} must be equal", plan_.name, describe(a), describe(b));
+    }
+  }
+
+  /// A window may be longer than what it slides over, now that the lengths are known.
+  void check_lengths() const {
+    for (const Launch& launch : plan_.launches) {
+      check_lengths(launch.dims);
+      for (const auto* loops : {&launch.contraction.batch, &launch.contraction.row, &launch.contraction.col, &launch.contraction.depth}) {
+        for (const PlanContraction::Loop& loop : *loops) check_lengths({loop.extent});
+      }
+    }
+  }
+  void check_lengths(const std::vector<DimId>& ids) const {
+    for (DimId id : ids) {
+      KILN_REQUIRE(value(id) >= 0, ShapeError, "{}: with inputs of these shapes an axis of an intermediate result would have length {}",
+                   plan_.name, value(id));
     }
   }
 

@@ -30,6 +30,9 @@ KILN_FUNCTION(Tensor, divide_and_count, (Variable & count, Tensor a, Tensor b)) 
   return a / b;
 }
 KILN_FUNCTION(Tensor, any_length, (Tensor x), .input_signature = {{DType::float32, {Dim::symbol("n")}}}) { return x * x + 1; }
+KILN_FUNCTION(Tensor, pooled_sum, (Tensor x), .input_signature = {{DType::float32, {1, Dim::symbol("n"), Dim::symbol("n"), 1}}}) {
+  return sum(exp(max_pool2d(x, 3, {.strides = 1})));
+}
 KILN_FUNCTION(void, bump, (Variable & v)) { v.assign_add(1); }
 KILN_FUNCTION(Tensor, noise, (Tensor x)) { return x + random::uniform({4}); }
 
@@ -98,6 +101,13 @@ TEST_CASE("one binary for all lengths") {
   CHECK(any_length(tensor({1.f, 2.f})).str() == "[2. 5.]");
   CHECK(any_length(tensor({3.f})).str() == "[10.]");
   CHECK(any_length(tensor({1.f, 2.f, 3.f})).str() == "[ 2.  5. 10.]");
+}
+
+TEST_CASE("a window longer than what it slides over") {
+  if (!have_compiler()) return;
+  CHECK(pooled_sum(zeros({1, 4, 4, 1})).item<float>() == 4);
+  CHECK_THROWS_WITH(pooled_sum(zeros({1, 1, 1, 1})),
+                    Catch::Matchers::Contains("with inputs of these shapes an axis of an intermediate result would have length -1"));
 }
 
 TEST_CASE("steps on one variable from several threads all count") {

@@ -9,7 +9,6 @@
 #include "tests/catch.h"
 #include "tests/compiler/plan_executor.h"
 #include "tests/compiler/plan_steps.h"
-#include "tests/fuzz/lib/graph_fuzz.h"
 #include "tests/values.h"
 
 using namespace kiln;
@@ -68,13 +67,3 @@ TEST_CASE("an MLP's step of any batch") {
   for (std::int64_t batch : {1, 5, 32}) check_step(mlp_step(Dim::symbol("batch")), batch);
 }
 TEST_CASE("a CNN's step with Adam") { check_step(cnn_step()); }
-
-TEST_CASE("random graphs") {
-  const Leg legs[] = {{"plan", Compare::bits, run_plan}, {"pipeline and plan", Compare::bits, run_pipeline_and_plan}};
-  CHECK(run_fuzz(legs, 2000) == 0);
-}
-
-TEST_CASE("larger random graphs") {
-  const Leg legs[] = {{"plan", Compare::bits, run_plan}};
-  CHECK(run_fuzz(legs, 200, 100000, {.min_nodes = 60, .max_nodes = 200}) == 0);
-}

@@ -209,6 +209,20 @@ TEST_CASE("random numbers are Philox's and well spread") {
   }
 }
 
+TEST_CASE("padding between the elements of an axis of unknown length") {
+  const ops::OpDef& pad = ops::op("pad");
+  Attrs attrs{{"low", Ints{1}}, {"high", Ints{-1}}, {"interior", Ints{2}}};
+  auto length = [&](Dim n) {
+    TensorType operands[] = {{DType::float32, {n}}, {DType::float32, {}}};
+    return pad.infer(pad, operands, attrs).shape[0];
+  };
+  Dim symbolic = length(Dim::symbol("n"));
+  for (std::int64_t n : {0, 1, 2, 7}) {
+    CHECK(symbolic.evaluate([&](std::string_view) { return n; }) == length(n));
+    CHECK(length(n) == (n == 0 ? 0 : 3 * n - 2));
+  }
+}
+
 TEST_CASE("indices out of range are reported") {
   OpCase c{.op = &ops::op("gather"),
            .types = {{DType::float32, {3, 2}}, {DType::int64, {2}}},

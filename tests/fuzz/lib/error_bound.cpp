@@ -7,6 +7,7 @@
 #include <map>
 
 #include "base/require.h"
+#include "tests/fuzz/lib/fuzz_case.h"
 #include "tests/values.h"
 
 namespace kiln::testing {
@@ -222,6 +223,10 @@ class OpBound {
     const Bounded &a = *operands_[0], &b = *operands_[1];
     std::vector<Numbers> met = {a.value, b.value};
     for (std::size_t i = 0; i < a.value.size(); ++i) {
+      if (a.free[i] != 0 || b.free[i] != 0) {
+        met[0][i] = met[1][i] = a.free[i] != 0 ? b.value[i] : a.value[i];
+        continue;
+      }
       if (std::abs(a.value[i] - b.value[i]) > a.error[i] + b.error[i]) continue;
       met[0][i] = a.error[i] == 0 ? a.value[i] : b.error[i] == 0 ? b.value[i] : (a.value[i] + b.value[i]) / 2;
       met[1][i] = met[0][i];
@@ -273,6 +278,7 @@ class OpBound {
     if (node_.op->name == "sin" || node_.op->name == "cos") {
       for (std::size_t i = 0; i < out_.error.size(); ++i) out_.error[i] = std::max(out_.error[i], std::min(operands_[0]->error[i], 2.0));
     }
+    if (node_.op->name == "fma") bound_fma();
     if (node_.op->name == "rem" || node_.op->name == "mod") bound_remainder();
     bool free_input = std::any_of(operands_.begin(), operands_.end(), [](const Bounded* x) { return any(x->free); });
     for (std::size_t i = 0; free_input && i < out_.value.size(); ++i) {
@@ -300,11 +306,22 @@ class OpBound {
     const Bounded &a = *operands_[0], &b = *operands_[1];
     for (std::size_t i = 0; is_floating(dtype()) && i < out_.value.size(); ++i) {
       double quotient = std::abs(a.value[i] / b.value[i]), divisor = std::abs(b.value[i]), rest = std::abs(out_.value[i]);
+      if (dtype() == DType::float64 && quotient >= kExactInteger) out_.free[i] = 1;
       if (!std::isfinite(quotient) || !std::isfinite(out_.value[i])) continue;
       double linear = a.error[i] + (quotient + 1) * b.error[i];
       bool jumps = linear > 0 && std::min(rest, divisor - rest) <= linear;
       out_.error[i] = std::max(out_.error[i], jumps ? divisor + b.error[i] + linear : linear);
-      if (dtype() == DType::float64 && quotient >= kExactInteger) out_.free[i] = 1;
+    }
+  }
+
+  /// Targets without the instruction round the product, which may overflow.
+  void bound_fma() {
+    const Bounded &a = *operands_[0], &b = *operands_[1];
+    for (std::size_t i = 0; i < out_.value.size(); ++i) {
+      double product = std::abs(a.value[i] * b.value[i]);
+      if (std::isfinite(product)) out_.error[i] += accumulator_epsilon(dtype()) * product;
+      double most = dtype() == DType::float64 ? largest(dtype()) : largest(DType::float32);
+      if (std::isfinite(a.value[i]) && std::isfinite(b.value[i]) && product >= most) out_.free[i] = 1;
     }
   }
 
@@ -486,7 +503,8 @@ class OpBound {
 
 }  // namespace
 
-std::vector<Bounded> evaluate_bounded(const graph::Graph& graph, std::span<const graph::Value> inputs) {
+std::vector<Bounded> evaluate_bounded(const graph::Graph& given, std::span<const graph::Value> inputs) {
+  const graph::Graph graph = at_lengths_of(given, inputs);
   std::vector<Bounded> values;
   for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
     const Node& node = graph.nodes()[i];

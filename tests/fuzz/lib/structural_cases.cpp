@@ -42,7 +42,7 @@ Case reduce(const TensorType& x, Rng& rng) {
 }
 
 Case arg_reduce(const TensorType& x, Rng& rng) {
-  if (x.shape.rank() == 0 || x.dtype == DType::boolean) return {};
+  if (x.shape.rank() == 0) return {};
   std::int64_t axis = rng.below(x.shape.rank());
   if (x.shape[axis] == 0) return {};
   return {{{{x}}, {{"kind", rng.pick<std::string>({"max", "min"})}, {"axis", axis}}}};
@@ -91,7 +91,7 @@ Case convolution(const TensorType& x, Rng& rng) {
 }
 
 Case contract(const TensorType& x, Rng& rng) {
-  if (!is_floating(x.dtype)) return {};
+  if (x.dtype == DType::boolean || x.shape.rank() > 4) return {};
   return x.shape.rank() == 4 && rng.chance(0.6) ? convolution(x, rng) : plain_contract(x, rng);
 }
 
@@ -99,7 +99,7 @@ ops::WindowAttrs window(const Shape& x, Rng& rng, bool may_pad) {
   ops::WindowAttrs w;
   for (Dim length : x) {
     bool slides = rng.chance(0.6);
-    std::int64_t size = slides ? std::max<std::int64_t>(1, std::min<std::int64_t>(rng.between(1, 3), length)) : 1;
+    std::int64_t size = slides ? std::max<std::int64_t>(1, std::min<std::int64_t>(rng.between(1, 3), length.value_or(3))) : 1;
     w.window.push_back(size);
     w.strides.push_back(slides ? rng.between(1, 3) : 1);
     w.padding_low.push_back(may_pad ? rng.below(size) : 0);
@@ -114,14 +114,35 @@ Case window_reduce(const TensorType& x, Rng& rng) {
 }
 
 Case window_max_grad(const TensorType& x, Rng& rng) {
-  if (x.shape.rank() == 0 || !is_floating(x.dtype)) return {};
+  if (x.shape.rank() == 0 || x.dtype == DType::boolean) return {};
   Attrs attrs = window(x.shape, rng, true).attrs("max");
   const ops::OpDef& pool = ops::op("window_reduce");
   TensorType result = pool.infer(pool, std::span(&x, 1), attrs);
   return {{{{x}, {result}}, attrs}};
 }
 
+/// Two axes as one, one as two, or an axis of length 1 more: what works for lengths that are not known.
+Shape regrouped(const Shape& shape, Rng& rng) {
+  Shape out;
+  std::int64_t place = rng.below(shape.rank() + 1), change = rng.below(3);
+  for (int i = 0; i < shape.rank(); ++i) {
+    bool here = i == place;
+    if (here && change == 0 && i + 1 < shape.rank()) {
+      out.push_back(shape[i] * shape[i + 1]);
+      ++i;
+    } else if (here && change == 1 && shape[i].is_constant() && shape[i] != 0 && shape[i] % 2 == 0) {
+      out.push_back(2);
+      out.push_back(shape[i] / 2);
+    } else {
+      if (here) out.push_back(1);
+      out.push_back(shape[i]);
+    }
+  }
+  return out;
+}
+
 Case reshape(const TensorType& x, Rng& rng) {
+  if (!x.shape.is_static()) return {{{{x}}, {{"shape", regrouped(x.shape, rng)}}}};
   std::int64_t left = x.shape.count();
   Shape shape;
   if (left == 0) return {{{{x}}, {{"shape", Shape{0}}}}};
@@ -156,6 +177,13 @@ Case broadcast(const TensorType& x, Rng& rng) {
 Case slice(const TensorType& x, Rng& rng) {
   Ints start, limit, step;
   for (Dim dim : x.shape) {
+    if (!dim.is_constant()) {
+      bool backwards = rng.chance(0.3);
+      start.push_back(backwards ? ops::kSliceEnd : rng.below(3));
+      limit.push_back(backwards ? rng.between(-1, 1) : rng.chance(0.8) ? ops::kSliceEnd : rng.between(start.back(), 4));
+      step.push_back(backwards ? -rng.between(1, 2) : rng.between(1, 2));
+      continue;
+    }
     std::int64_t length = dim;
     bool down = length > 0 && rng.chance(0.3);
     std::int64_t a = rng.between(0, length), b = rng.between(0, length);
@@ -181,7 +209,7 @@ Case concat(const TensorType& x, Rng& rng) {
 Case pad(const TensorType& x, Rng& rng) {
   Ints low, high, interior;
   for (Dim dim : x.shape) {
-    std::int64_t length = dim;
+    std::int64_t length = dim.value_or(3);
     interior.push_back(length > 0 && rng.chance(0.3) ? rng.between(1, 2) : 0);
     std::int64_t padded = length == 0 ? 0 : (length - 1) * (interior.back() + 1) + 1;
     low.push_back(rng.between(-std::min<std::int64_t>(1, padded), 3));
@@ -222,6 +250,7 @@ Case iota(const TensorType& x, Rng& rng) {
 Case cast(const TensorType& x, Rng& rng) { return {{{{x}}, {{"dtype", random_dtype(rng)}}}}; }
 
 Case constant(const TensorType& x, Rng& rng) {
+  if (!x.shape.is_static()) return {};
   Literal literal = ops::scalar_literal(x.dtype, static_cast<double>(rng.between(0, 4)));
   literal.type.shape = x.shape;
   literal.splat = x.shape.count() > 0;
@@ -266,13 +295,14 @@ std::optional<StructuralCase> structural_case(const ops::OpDef& op, const Tensor
 
 bool has_structural_case(const ops::OpDef& op) { return generators().contains(op.name); }
 
-Shape random_shape(Rng& rng, int max_rank) {
+Shape random_shape(Rng& rng, int max_rank, std::int64_t max_elements) {
   static const std::vector<std::int64_t> lengths = {1, 1, 2, 3, 3, 4, 5, 7, 8, 9, 16, 17, 31, 33};
+  static const std::vector<std::int64_t> long_ones = {63, 64, 65, 100, 129, 257, 1001, 4097};
   Shape shape;
   std::int64_t count = 1;
   for (std::int64_t rank = rng.between(0, max_rank); rank > 0; --rank) {
-    std::int64_t length = rng.chance(0.02) ? 0 : rng.pick(lengths);
-    if (count * length > 2000) length = 2;
+    std::int64_t length = rng.chance(0.02) ? 0 : rng.pick(rng.chance(0.05) || max_elements > 4096 ? long_ones : lengths);
+    if (count * length > max_elements) length = rng.between(1, 3);
     count *= std::max<std::int64_t>(length, 1);
     shape.push_back(length);
   }
