@@ -213,7 +213,7 @@ TEST_CASE("padding between the elements of an axis of unknown length") {
   const ops::OpDef& pad = ops::op("pad");
   Attrs attrs{{"low", Ints{1}}, {"high", Ints{-1}}, {"interior", Ints{2}}};
   auto length = [&](Dim n) {
-    TensorType operands[] = {{DType::float32, {n}}, {DType::float32, {}}};
+    std::vector<TensorType> operands = {{DType::float32, {n}}, {DType::float32, {}}};
     return pad.infer(pad, operands, attrs).shape[0];
   };
   Dim symbolic = length(Dim::symbol("n"));

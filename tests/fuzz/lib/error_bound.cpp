@@ -300,13 +300,11 @@ class OpBound {
     }
   }
 
-  /// A remainder jumps by its divisor, and moves with the divisor's error as often as that fits. float64 ones are exact for quotients below
-  /// 2^53 only.
+  /// A remainder jumps by its divisor, and moves with the divisor's error as often as that fits.
   void bound_remainder() {
     const Bounded &a = *operands_[0], &b = *operands_[1];
     for (std::size_t i = 0; is_floating(dtype()) && i < out_.value.size(); ++i) {
       double quotient = std::abs(a.value[i] / b.value[i]), divisor = std::abs(b.value[i]), rest = std::abs(out_.value[i]);
-      if (dtype() == DType::float64 && quotient >= kExactInteger) out_.free[i] = 1;
       if (!std::isfinite(quotient) || !std::isfinite(out_.value[i])) continue;
       double linear = a.error[i] + (quotient + 1) * b.error[i];
       bool jumps = linear > 0 && std::min(rest, divisor - rest) <= linear;
