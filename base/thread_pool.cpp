@@ -187,6 +187,7 @@ int usable_cpus() {
 }
 
 std::atomic<int> thread_count{0};
+std::atomic<std::int64_t> grain_divisor{1};
 
 int default_threads() { return flags().num_threads.value_or(usable_cpus()); }
 
@@ -205,8 +206,12 @@ void set_num_threads(int n) {
   thread_count.store(n, std::memory_order_relaxed);
 }
 
+void divide_grains(std::int64_t divisor) { grain_divisor.store(divisor, std::memory_order_relaxed); }
+
 void parallel_for(std::int64_t count, std::int64_t grain, Body fn, void* context) noexcept {
   if (count <= 0) return;
+  if (std::int64_t divisor = grain_divisor.load(std::memory_order_relaxed); divisor != 1) [[unlikely]]
+    grain /= divisor;
   std::int64_t chunks = std::min<std::int64_t>(count / std::max<std::int64_t>(grain, 1), num_threads());
   if (chunks <= 1) return fn(context, 0, count);
   Job job{fn, context, count, chunks};

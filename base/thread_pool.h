@@ -20,5 +20,7 @@ void parallel_for(std::int64_t count, std::int64_t grain, const F& f) noexcept {
 /// Threads that take part in parallel_for, the caller included: set_num_threads, else KILN_NUM_THREADS, else the CPUs this process may use.
 int num_threads();
 void set_num_threads(int n);
+/// For tests: every grain becomes that many times smaller, so that threads share small loops as well.
+void divide_grains(std::int64_t divisor);
 
 }  // namespace kiln

@@ -16,6 +16,7 @@
 #include <new>
 
 #include "base/target.h"
+#include "base/thread_pool.h"
 #include "ops/op.h"
 #include "tests/fuzz/lib/coverage.h"
 #include "tests/values.h"
@@ -86,6 +87,7 @@ struct Setting {
     setenv("KILN_NUM_THREADS", std::to_string(threads).c_str(), 1);
     setenv("KILN_CACHE_DIR", "", 1);
     setenv("KILN_POISON", "1", 1);
+    divide_grains(1 << 20);
   }
 };
 
