@@ -1,18 +1,17 @@
-// An independent executor of Plans: kernels run op by op through the vocabulary's eager kernels, contractions by plain loops, memory
+// An independent executor of Plans: kernels run op by op through the vocabulary's eager kernels, contractions by the eager driver, memory
 // exactly as the plan lays it out. What it computes must equal the interpreter bit for bit; whatever a launch may not overlap is checked.
 #pragma once
 #include <algorithm>
-#include <cmath>
+#include <array>
 #include <cstring>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "base/half.h"
 #include "base/require.h"
-#include "base/target.h"
 #include "graph/interpret.h"
+#include "ops/kernels/contraction.h"
 #include "passes/kernel_spec.h"
 #include "runtime/plan.h"
 
@@ -197,42 +196,13 @@ class PlanExecutor {
 
   // ---- contractions ----
 
-  struct Counter {
-    std::vector<std::int64_t> extents, index;
-    explicit Counter(std::vector<std::int64_t> n) : extents(std::move(n)), index(extents.size(), 0) {}
-    bool empty() const { return std::find(extents.begin(), extents.end(), 0) != extents.end(); }
-    bool next() {
-      for (std::size_t i = extents.size(); i-- > 0;) {
-        if (++index[i] < extents[i]) return true;
-        index[i] = 0;
-      }
-      return false;
-    }
-  };
-
   using Loops = std::vector<runtime::PlanContraction::Loop>;
-
-  Counter counter(const Loops& loops) const {
-    std::vector<std::int64_t> extents;
-    for (const auto& l : loops) extents.push_back(dims_[at(l.extent)]);
-    return Counter(extents);
-  }
-
-  template <class Stride>
-  std::int64_t offset(const Loops& loops, const Counter& c, Stride stride) const {
-    std::int64_t sum = 0;
-    for (std::size_t i = 0; i < loops.size(); ++i) sum += c.index[i] * dims_[at(loops[i].*stride)];
-    return sum;
-  }
 
   void contract(const runtime::Launch& launch) {
     const Region lhs = region(launch.lhs), rhs = region(launch.rhs), out = region(launch.out);
     KILN_ASSERT(!out.overlaps(lhs) && !out.overlaps(rhs), "a product overlaps an operand");
     check_epilogue(launch, lhs, rhs, out);
-    visit_dtype(launch.contraction.dtype, [&]<class T>(std::type_identity<T>) {
-      contract_as(launch.contraction, reinterpret_cast<const T*>(lhs.data), reinterpret_cast<const T*>(rhs.data),
-                  reinterpret_cast<T*>(out.data));
-    });
+    contract_on(launch.contraction, lhs, rhs, out);
   }
 
   /// Tiles are finished one by one: the epilogue of the first runs before the product of the last.
@@ -262,78 +232,25 @@ class PlanExecutor {
     }
   }
 
-  template <class T>
-  void contract_as(const runtime::PlanContraction& c, const T* lhs, const T* rhs, T* out) const {
-    using Loop = runtime::PlanContraction::Loop;
-    Counter batch = counter(c.batch), row = counter(c.row), col = counter(c.col);
-    if (batch.empty() || row.empty() || col.empty()) return;
-    do {
-      do {
-        do {
-          const std::int64_t l = offset(c.batch, batch, &Loop::lhs_stride) + offset(c.row, row, &Loop::lhs_stride);
-          const std::int64_t r = offset(c.batch, batch, &Loop::rhs_stride) + offset(c.col, col, &Loop::rhs_stride);
-          const std::int64_t o =
-              offset(c.batch, batch, &Loop::out_stride) + offset(c.row, row, &Loop::out_stride) + offset(c.col, col, &Loop::out_stride);
-          out[o] = element(c, lhs + l, rhs + r, row);
-        } while (col.next());
-      } while (row.next());
-    } while (batch.next());
-  }
-
-  template <class T>
-  T element(const runtime::PlanContraction& c, const T* lhs, const T* rhs, const Counter& row) const {
-    using Loop = runtime::PlanContraction::Loop;
-    Counter depth = counter(c.depth);
-    auto sum = zero<T>();
-    if (depth.empty()) return store<T>(sum);
-    do {
-      std::int64_t l = offset(c.depth, depth, &Loop::lhs_stride), r = offset(c.depth, depth, &Loop::rhs_stride);
-      bool inside = true, hole = false;
-      for (const auto& w : c.windows) {
-        const std::int64_t tap = depth.index[at(w.depth)], taps = dims_[at(c.depth[at(w.depth)].extent)];
-        const std::int64_t position = row.index[at(w.row)] * w.stride + tap * w.rhs_dilation - w.padding_low;
-        if (w.reverse) r += (taps - 1 - 2 * tap) * dims_[at(c.depth[at(w.depth)].rhs_stride)];
-        const std::int64_t last = (dims_[at(w.extent)] - 1) * w.lhs_dilation;
-        if (position % w.lhs_dilation != 0)
-          hole = true;
-        else if (position < 0 || position > last)
-          inside = false;
-        else
-          l += position / w.lhs_dilation * dims_[at(w.lhs_stride)];
-      }
-      if (hole) continue;
-      sum = step(inside ? load(lhs[l]) : zero<T>(), load(rhs[r]), sum);
-    } while (depth.next());
-    return store<T>(sum);
-  }
-
-  static float load(float16 x) { return to_float(x); }
-  static float load(bfloat16 x) { return to_float(x); }
-  template <class T>
-  static T load(T x) {
-    return x;
-  }
-  template <class T>
-  static auto zero() {
-    return decltype(load(T{})){};
-  }
-  template <class T, class A>
-  static T store(A sum) {
-    if constexpr (std::same_as<T, float16>)
-      return to_float16(sum);
-    else if constexpr (std::same_as<T, bfloat16>)
-      return to_bfloat16(sum);
-    else
-      return static_cast<T>(sum);
-  }
-  template <class A>
-  static A step(A a, A b, A sum) {
-    if constexpr (std::is_floating_point_v<A>) {
-      return current_target().has_fma() ? std::fma(a, b, sum) : sum + a * b;
-    } else {
-      using U = std::uint64_t;
-      return static_cast<A>(static_cast<U>(a) * static_cast<U>(b) + static_cast<U>(sum));
+  /// The eager driver on the plan's loops and strides, and its lengths as evaluated here.
+  void contract_on(const runtime::PlanContraction& from, const Region& lhs, const Region& rhs, const Region& out) const {
+    Contraction c;
+    c.dtype = from.dtype;
+    c.num_batch = bind(from.batch, c.batch);
+    c.num_row = bind(from.row, c.row);
+    c.num_col = bind(from.col, c.col);
+    c.num_depth = bind(from.depth, c.depth);
+    for (const auto& w : from.windows) {
+      c.windows[at(c.num_windows++)] = {
+          w.row, w.depth, dims_[at(w.extent)], dims_[at(w.lhs_stride)], w.stride, w.rhs_dilation, w.lhs_dilation, w.padding_low, w.reverse};
     }
+    ops::run_contraction({.problem = &c, .lhs = lhs.data, .rhs = rhs.data, .out = out.data});
+  }
+
+  int bind(const Loops& from, std::array<ContractionLoop, kMaxContractionLoops>& to) const {
+    for (std::size_t i = 0; i < from.size(); ++i)
+      to[i] = {dims_[at(from[i].extent)], dims_[at(from[i].lhs_stride)], dims_[at(from[i].rhs_stride)], dims_[at(from[i].out_stride)]};
+    return static_cast<int>(from.size());
   }
 
   const runtime::Plan& plan_;
