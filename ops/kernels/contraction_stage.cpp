@@ -41,7 +41,7 @@ void LeftStage::add_axes() {
     const ContractionLoop& loop = phase_.depth.loops[at(i)];
     if (!depth_slides[at(i)]) axes_[at(count_++)] = {loop.extent, loop.lhs_stride, 0, -1, -1, i};
   }
-  std::stable_sort(axes_.begin(), axes_.begin() + count_, [](const Axis& a, const Axis& b) { return a.from > b.from; });
+  std::sort(axes_.begin(), axes_.begin() + count_, [](const Axis& a, const Axis& b) { return a.from > b.from; });
 }
 
 /// Takes only a part of an outermost loop that no window moves along, so that a copy has about `most` elements.
