@@ -155,9 +155,25 @@ Value ElementEmitter::elementwise(int node, const Position& at, const Mask& mask
     Value zero = b_.equal(divisor, b_.integer(Builder::element_type(divisor), 0));
     operands.back() = b_.select(zero, b_.integer(Builder::element_type(divisor), 1), divisor);
   }
-  Value result = emit_elementwise(b_, n.op, dtype, operands);
+  const bool by_row = n.op == "div" && is_floating(dtype) && spec_.numerics != Numerics::strict && Builder::is_vector(operands[0]) &&
+                      !Builder::is_vector(operands[1]);
+  Value result = by_row ? divide_by_scalar(operands[0], operands[1]) : emit_elementwise(b_, n.op, dtype, operands);
   const bool keeps_halves = spec_.numerics != Numerics::strict || op.traits.exact;
   return keeps_halves ? result : round_half(result, n.dtype);
+}
+
+Value ElementEmitter::divide_by_scalar(Value x, Value divisor) {
+  using P = arith::CmpFPredicate;
+  const Type type = Builder::element_type(x);
+  const bool wide = type.isF64();
+  const auto number = [&](double v) { return b_.constant(type, v); };
+  // Scaled by a power of two, the divisor and its reciprocal are normal; the same power brings the product back.
+  Value magnitude = b_.select(b_.compare(P::OLT, divisor, number(0)), b_.unary<arith::NegFOp>(divisor), divisor);
+  Value small = b_.compare(P::OLT, magnitude, number(wide ? 0x1p-1022 : 0x1p-126));
+  Value large = b_.compare(P::OGT, magnitude, number(wide ? 0x1p1022 : 0x1p126));
+  Value power = b_.select(small, number(0x1p64), b_.select(large, number(0x1p-64), number(1)));
+  Value reciprocal = b_.binary<arith::DivFOp>(number(1), b_.mul(divisor, power));
+  return b_.mul(b_.mul(x, reciprocal), power);
 }
 
 Value ElementEmitter::round_half(Value v, DType t) {

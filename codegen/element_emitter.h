@@ -96,6 +96,8 @@ class ElementEmitter {
   Value compute(int node, const Position& at, const Mask& mask);
   Value elementwise(int node, const Position& at, const Mask& mask);
 
+  /// x / divisor for a divisor that all lanes share, within 1.5 ulp: x times a reciprocal that is computed once.
+  Value divide_by_scalar(Value x, Value divisor);
   Value float_to_integer(Value v, DType to);
   Value round_int64_to_odd(Value v);
   Value lanes_mask(const Mask& mask);

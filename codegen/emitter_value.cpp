@@ -1,6 +1,8 @@
 // Rounding to integral floats, and the current builder.
 #include "codegen/emitter_value.h"
 
+#include "ops/vmath.h"
+
 namespace kiln::codegen {
 
 namespace LLVM = mlir::LLVM;
@@ -51,6 +53,18 @@ Value emit_floor(Builder& b, Value x) {
   // floor keeps -0: subtracting never yields a zero of the wrong sign except 1 - 1, which is +0 and cannot come from a negative x.
   Value sign = b.bit_and(b.bitcast(x, format.integer), b.integer(format.integer, format.sign));
   return b.bitcast(b.bit_or(b.bitcast(lowered, format.integer), sign), element);
+}
+
+Emitted<float> scale(Emitted<float> p, Emitted<std::int32_t> n) {
+  Builder& b = BuilderScope::current();
+  if (Value v = b.hooks().scale(b, p.v, n.to<float>().v)) return {v};
+  return ops::vmath::f32::scale<Emitted<float>>(p, n);
+}
+
+Emitted<double> scale(Emitted<double> p, Emitted<std::int64_t> n) {
+  Builder& b = BuilderScope::current();
+  if (Value v = b.hooks().scale(b, p.v, n.to<double>().v)) return {v};
+  return ops::vmath::f64::scale<Emitted<double>>(p, n);
 }
 
 }  // namespace kiln::codegen

@@ -157,4 +157,9 @@ Emitted<U> Emitted<T>::to() const {
   }
 }
 
+/// vmath's scale: p * 2^n, rounded once. Argument-dependent lookup prefers these to its template, so that the target's own instruction,
+/// which gives the same result, is used where there is one.
+Emitted<float> scale(Emitted<float> p, Emitted<std::int32_t> n);
+Emitted<double> scale(Emitted<double> p, Emitted<std::int64_t> n);
+
 }  // namespace kiln::codegen

@@ -2,6 +2,7 @@
 // Tile kernels: the same over a rectangle.
 #include "codegen/kernel_emitter.h"
 #include "codegen/loop_nest.h"
+#include "codegen/transposed_loop.h"
 
 namespace kiln::codegen {
 
@@ -17,9 +18,13 @@ Value chunks_per_row(ElementEmitter& e, const LoopNest& nest) {
   return b.binary<mlir::arith::DivUIOp>(b.add(nest.inner_length(e), b.integer(kChunk - 1)), b.integer(kChunk));
 }
 
-void emit_row(ElementEmitter& e, const RowPosition& row, Value begin, Value end, int lanes) {
-  vector_loop(e.builder(), begin, end, lanes,
-              [&](Value i, const Mask& mask) { emit_outputs(e, row.at({i, e.builder().lanes() > 1 ? 1 : 0, {}}), mask); });
+void emit_row(KernelModule& m, ElementEmitter& e, const RowPosition& row, Value begin, Value end, int lanes) {
+  const int unroll = lanes > 1 ? m.interleaved_vectors() : 1;
+  vector_loop(e.builder(), begin, end, lanes, unroll, [&](llvm::ArrayRef<Value> firsts, const Mask& mask) {
+    llvm::SmallVector<Position, 2> at;
+    for (Value i : firsts) at.push_back(row.at({i, e.builder().lanes() > 1 ? 1 : 0, {}}));
+    emit_outputs(e, at, mask);
+  });
 }
 
 void emit_range(KernelModule& m, Function& f) {
@@ -32,14 +37,18 @@ void emit_range(KernelModule& m, Function& f) {
   if (nest.linear) {
     Value begin = b.mul(f.extra[0], b.integer(kChunk));
     Value end = b.min_signed(b.mul(f.extra[1], b.integer(kChunk)), inner);
-    emit_row(f.e, RowPosition(f.e, nest, {}), begin, end, lanes);
+    emit_row(m, f.e, RowPosition(f.e, nest, {}), begin, end, lanes);
+    return;
+  }
+  if (const auto reads = TransposedReads::of(f.e, nest)) {
+    emit_transposed_units(m, f.e, nest, *reads, f.extra[0], f.extra[1]);
     return;
   }
   b.loop(f.extra[0], f.extra[1], b.integer(1), [&](Value unit) {
     auto [row, chunk] = f.e.indexing().divide({unit}, per_row);
     Value begin = b.mul(chunk.base, b.integer(kChunk));
     Value end = b.min_signed(b.add(begin, b.integer(kChunk)), inner);
-    emit_row(f.e, RowPosition(f.e, nest, row.base), begin, end, lanes);
+    emit_row(m, f.e, RowPosition(f.e, nest, row.base), begin, end, lanes);
   });
 }
 
@@ -53,6 +62,10 @@ void emit_loop_kernel(KernelModule& m) {
     Value per_row = chunks_per_row(f.e, nest);
     Value units = b.mul(nest.outer_length(f.e), per_row);
     Value unit_elements = b.min_signed(nest.inner_length(f.e), b.integer(kChunk));
+    if (const auto reads = TransposedReads::of(f.e, nest)) {
+      units = transposed_units(f.e, nest, *reads);
+      unit_elements = transposed_unit_elements(f.e, nest);
+    }
     Value grain = b.binary<mlir::arith::DivUIOp>(b.integer(m.grain_elements()), b.max_signed(unit_elements, b.integer(1)));
     return KernelModule::Extent{units, b.max_signed(grain, b.integer(1))};
   });
@@ -65,7 +78,7 @@ void emit_tile_kernel(KernelModule& m) {
     nest.node = f.e.spec().outputs.front();
     nest.rank = f.e.shapes().rank(nest.node);
     b.loop(f.extra[0], f.extra[1], b.integer(1),
-           [&](Value row) { emit_row(f.e, RowPosition(f.e, nest, row), f.extra[2], f.extra[3], m.vector_lanes()); });
+           [&](Value row) { emit_row(m, f.e, RowPosition(f.e, nest, row), f.extra[2], f.extra[3], m.vector_lanes()); });
   });
 }
 

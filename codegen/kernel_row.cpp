@@ -3,6 +3,7 @@
 #include <span>
 
 #include "base/require.h"
+#include "codegen/loop_nest.h"
 #include "codegen/row_plan.h"
 #include "codegen/row_reducer.h"
 
@@ -16,6 +17,8 @@ using Function = KernelModule::Function;
 constexpr std::int64_t kScratchBytes = 192 * 1024;
 /// Passes up to this cost are written out once for each vector of the 64 lanes.
 constexpr int kUnrolledPass = 100;
+/// Vectors of the outputs computed side by side.
+constexpr int kInterleaved = 2;
 
 /// Length of the rows, which is always known.
 std::int64_t row_length(const runtime::KernelSpec& spec) {
@@ -126,16 +129,15 @@ class RowEmitter {
   }
 
   void write_full() {
-    std::vector<std::size_t> outputs;
+    llvm::SmallVector<std::size_t> outputs;
     for (std::size_t o = 0; o < m_.spec().outputs.size(); ++o) {
       if (plan_.is_full(e_.node(m_.spec().outputs[o]))) outputs.push_back(o);
     }
     if (outputs.empty()) return;
-    vector_loop(b_, b_.integer(0), b_.integer(length_), lanes_, [&](Value i, const Mask& mask) {
-      const Position at = position({i, b_.lanes() > 1 ? 1 : 0, {}});
-      Values values;
-      for (std::size_t o : outputs) values.push_back(e_.value(m_.spec().outputs[o], at, mask));
-      for (std::size_t k = 0; k < outputs.size(); ++k) e_.store(static_cast<int>(outputs[k]), at, values[k], mask);
+    vector_loop(b_, b_.integer(0), b_.integer(length_), lanes_, kInterleaved, [&](llvm::ArrayRef<Value> firsts, const Mask& mask) {
+      llvm::SmallVector<Position, kInterleaved> at;
+      for (Value i : firsts) at.push_back(position({i, b_.lanes() > 1 ? 1 : 0, {}}));
+      emit_outputs(e_, outputs, at, mask);
     });
   }
 

@@ -11,6 +11,8 @@ using Function = KernelModule::Function;
 
 /// Columns that one thread takes at a time.
 constexpr std::int64_t kStrip = 512;
+/// Float32 sums of halves that are kept at a time.
+constexpr std::int64_t kSums = 32768;
 
 /// The root of a scatter kernel, taken apart.
 struct Scatter {
@@ -58,16 +60,12 @@ class ScatterEmitter {
     if (!outer_.empty()) outer_[0] = rest;
     first_ = first;
     width_ = width;
-    b_.loop(b_.integer(0), e_.shapes().length(s_.x, s_.axis), b_.integer(1), [&](Value r) {
-      over_columns([&](Value c, const Mask& mask) {
-        const Position at = position({r}, c);
-        e_.store(0, at, e_.value(s_.x, at, mask), mask);
-      });
+    if (s_.half) return add_halves();
+    over_rows(b_.integer(0), e_.shapes().length(s_.x, s_.axis), [&](Value row, Value c, const Mask& mask) {
+      const Position at = position({row}, c);
+      e_.store(0, at, e_.value(s_.x, at, mask), mask);
     });
-    if (s_.half)
-      add_halves();
-    else
-      add_in_place();
+    add_in_place();
   }
 
  private:
@@ -112,38 +110,42 @@ class ScatterEmitter {
     });
   }
 
-  /// Halves round once: all updates of one index are added in float32 when its first one comes up.
+  /// Halves round once: as many rows as fit are summed in float32, each pass over the updates taking those of its rows.
   void add_halves() {
-    Value sums = b_.stack(b_.f32(), kStrip);
-    b_.loop(b_.integer(0), updates(), b_.integer(1), [&](Value j) {
-      with_index(j, [&](Value index) {
-        Value seen = b_.loop(b_.integer(0), j, b_.integer(1), Values{b_.boolean(false)}, [&](Value k, mlir::ValueRange carried) {
-          return Values{b_.bit_or(carried[0], b_.equal(index_at(k), index))};
-        })[0];
-        b_.branch(b_.bit_not(seen), [&] { add_all_of(index, j, sums); });
+    const int lanes = m_.vector_lanes();
+    Value sums = b_.stack(b_.f32(), kSums);
+    Value stride = b_.bit_and(b_.add(width_, b_.integer(lanes - 1)), b_.integer(-lanes));
+    Value rows = b_.binary<arith::DivUIOp>(b_.integer(kSums), stride);
+    Value length = e_.shapes().length(s_.x, s_.axis);
+    b_.loop(b_.integer(0), length, rows, [&](Value first) {
+      Value end = b_.min_signed(b_.add(first, rows), length);
+      const auto cell = [&](Value row, Value c) { return b_.offset(sums, b_.f32(), b_.add(b_.mul(b_.sub(row, first), stride), c)); };
+      over_rows(first, end,
+                [&](Value row, Value c, const Mask& mask) { put_sum(b_.splat(e_.value(s_.x, position({row}, c), mask)), cell(row, c)); });
+      b_.loop(b_.integer(0), updates(), b_.integer(1), [&](Value j) {
+        with_index(j, [&](Value index) {
+          Value here = b_.bit_and(b_.compare(arith::CmpIPredicate::sge, index, first), b_.less(index, end));
+          b_.branch(here, [&] {
+            over_columns([&](Value c, const Mask& mask) { put_sum(b_.add(get_sum(cell(index, c)), update(j, c, mask)), cell(index, c)); });
+          });
+        });
       });
+      over_rows(first, end, [&](Value row, Value c, const Mask& mask) { e_.store(0, position({row}, c), get_sum(cell(row, c)), mask); });
     });
   }
 
-  void add_all_of(Value index, Value first, Value sums) {
-    const auto cells = [&](Value c) { return b_.offset(sums, b_.f32(), c); };
-    const auto put = [&](Value v, Value c) {
-      if (Builder::is_vector(v))
-        b_.hooks().store(b_, v, cells(c), {});
-      else
-        b_.store_scalar(v, cells(c));
-    };
-    const auto get = [&](Value c) -> Value {
-      if (b_.lanes() == 1) return b_.load_scalar(cells(c), b_.f32(), false);
-      return b_.hooks().load(b_, cells(c), mlir::VectorType::get({b_.lanes()}, b_.f32()), {}, false);
-    };
-    over_columns(
-        [&](Value c, const Mask& mask) { put(b_.splat(e_.read(e_.output_pointer(0), s_.root, position({index}, c), mask, false)), c); });
-    b_.loop(first, updates(), b_.integer(1), [&](Value k) {
-      b_.branch(b_.equal(index_at(k), index),
-                [&] { over_columns([&](Value c, const Mask& mask) { put(b_.add(get(c), update(k, c, mask)), c); }); });
-    });
-    over_columns([&](Value c, const Mask& mask) { e_.store(0, position({index}, c), get(c), mask); });
+  void over_rows(Value first, Value end, const std::function<void(Value row, Value c, const Mask& mask)>& f) {
+    b_.loop(first, end, b_.integer(1), [&](Value row) { over_columns([&](Value c, const Mask& mask) { f(row, c, mask); }); });
+  }
+  void put_sum(Value v, Value cell) {
+    if (Builder::is_vector(v))
+      b_.hooks().store(b_, v, cell, {});
+    else
+      b_.store_scalar(v, cell);
+  }
+  Value get_sum(Value cell) {
+    if (b_.lanes() == 1) return b_.load_scalar(cell, b_.f32(), false);
+    return b_.hooks().load(b_, cell, mlir::VectorType::get({b_.lanes()}, b_.f32()), {}, false);
   }
 
   KernelModule& m_;

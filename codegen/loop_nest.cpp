@@ -1,6 +1,8 @@
 // Loop nests and positions in them.
 #include "codegen/loop_nest.h"
 
+#include <numeric>
+
 #include "base/require.h"
 
 namespace kiln::codegen {
@@ -46,11 +48,21 @@ Position RowPosition::at(const Index& inner) const {
   return p;
 }
 
-void emit_outputs(ElementEmitter& e, const Position& at, const Mask& mask) {
-  const std::size_t n = e.spec().outputs.size();
+void emit_outputs(ElementEmitter& e, llvm::ArrayRef<std::size_t> outputs, llvm::ArrayRef<Position> at, const Mask& mask) {
   Values values;
-  for (std::size_t i = 0; i < n; ++i) values.push_back(e.value(e.spec().outputs[i], at, mask));
-  for (std::size_t i = 0; i < n; ++i) e.store(static_cast<int>(i), at, values[i], mask);
+  for (const Position& p : at) {
+    for (std::size_t o : outputs) values.push_back(e.value(e.spec().outputs[o], p, mask));
+  }
+  const Value* next = values.begin();
+  for (const Position& p : at) {
+    for (std::size_t o : outputs) e.store(static_cast<int>(o), p, *next++, mask);
+  }
+}
+
+void emit_outputs(ElementEmitter& e, llvm::ArrayRef<Position> at, const Mask& mask) {
+  llvm::SmallVector<std::size_t> all(e.spec().outputs.size());
+  std::iota(all.begin(), all.end(), 0);
+  emit_outputs(e, all, at, mask);
 }
 
 }  // namespace kiln::codegen

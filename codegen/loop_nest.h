@@ -28,7 +28,10 @@ class RowPosition {
   Position outer_;
 };
 
-/// Computes and stores all outputs at a position: first every value, then every store, since outputs may be inputs.
-void emit_outputs(ElementEmitter& e, const Position& at, const Mask& mask);
+/// Computes and stores outputs (by number) at some positions: first every value, then every store, since outputs may be inputs and since
+/// the computations for several positions shall overlap.
+void emit_outputs(ElementEmitter& e, llvm::ArrayRef<std::size_t> outputs, llvm::ArrayRef<Position> at, const Mask& mask);
+/// The same for all outputs.
+void emit_outputs(ElementEmitter& e, llvm::ArrayRef<Position> at, const Mask& mask);
 
 }  // namespace kiln::codegen

@@ -78,6 +78,11 @@ CompileWorker::CompileWorker() {
 
 CompileWorker::~CompileWorker() = default;
 
+bool CompileWorker::is_fresh() const {
+  constexpr int kCompilations = 500;
+  return compilations_ < kCompilations;
+}
+
 llvm::TargetMachine& CompileWorker::machine(const Target& target) {
   std::unique_ptr<llvm::TargetMachine>& slot = machines_[target.cpu + "/" + target.features];
   if (slot) return *slot;
@@ -179,6 +184,7 @@ void prepare(llvm::Module& module, llvm::TargetMachine& machine, const Target& t
 }  // namespace
 
 std::string CompileWorker::object(mlir::ModuleOp module, const Target& target, LowLevelText* text, StageClock& clock) {
+  ++compilations_;
   double start = milliseconds_now();
   const auto lap = [&](const char* stage) {
     const double now = milliseconds_now();
@@ -227,6 +233,7 @@ WorkerLease::WorkerLease() {
 }
 
 WorkerLease::~WorkerLease() {
+  if (!worker_->is_fresh()) return;
   const std::lock_guard lock(pool_mutex);
   idle_workers().push_back(std::move(worker_));
 }

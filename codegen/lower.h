@@ -27,6 +27,8 @@ class CompileWorker {
   CompileWorker& operator=(const CompileWorker&) = delete;
 
   mlir::MLIRContext& context() { return *context_; }
+  /// False once its context, which never forgets a constant or a type, has served many compilations.
+  bool is_fresh() const;
   /// The relocatable object of `module`. `text` may be null. Throws CompileError.
   std::string object(mlir::ModuleOp module, const Target& target, LowLevelText* text, StageClock& clock);
 
@@ -34,6 +36,7 @@ class CompileWorker {
   llvm::TargetMachine& machine(const Target& target);
 
   std::unique_ptr<mlir::MLIRContext> context_;
+  int compilations_ = 0;
   std::map<std::string, std::unique_ptr<llvm::TargetMachine>> machines_;
 };
 

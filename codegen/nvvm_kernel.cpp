@@ -59,11 +59,11 @@ void emit_linear(ElementEmitter& e, const NvvmHooks& hooks, const LoopNest& nest
   Value count = nest.inner_length(e);
   Value vectors = b.binary<mlir::arith::DivUIOp>(count, b.integer(lanes));
   b.set_lanes(lanes);
-  grid_loop(b, hooks, vectors, [&](Value i) { emit_outputs(e, row.at({b.mul(i, b.integer(lanes)), lanes > 1 ? 1 : 0, {}}), {}); });
+  grid_loop(b, hooks, vectors, [&](Value i) { emit_outputs(e, {row.at({b.mul(i, b.integer(lanes)), lanes > 1 ? 1 : 0, {}})}, {}); });
   if (lanes == 1) return;
   b.set_lanes(1);
   Value whole = b.mul(vectors, b.integer(lanes));
-  grid_loop(b, hooks, b.sub(count, whole), [&](Value i) { emit_outputs(e, row.at({b.add(whole, i)}), {}); });
+  grid_loop(b, hooks, b.sub(count, whole), [&](Value i) { emit_outputs(e, {row.at({b.add(whole, i)})}, {}); });
 }
 
 void emit_by_elements(ElementEmitter& e, const NvvmHooks& hooks, const LoopNest& nest) {
@@ -72,7 +72,7 @@ void emit_by_elements(ElementEmitter& e, const NvvmHooks& hooks, const LoopNest&
   Value inner = nest.inner_length(e);
   grid_loop(b, hooks, b.mul(nest.outer_length(e), inner), [&](Value i) {
     auto [row, column] = e.indexing().divide({i}, inner);
-    emit_outputs(e, RowPosition(e, nest, row.base).at(column), {});
+    emit_outputs(e, {RowPosition(e, nest, row.base).at(column)}, {});
   });
 }
 

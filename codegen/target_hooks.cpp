@@ -42,6 +42,20 @@ Value TargetHooks::gather(Builder& b, Value pointer, Value offsets, mlir::Vector
 
 Value TargetHooks::sqrt(Builder& b, Value x) const { return b.pure<LLVM::SqrtOp>({x}, x.getType(), x); }
 
+Value TargetHooks::scale(Builder& b, Value p, Value n) const {
+  auto type = mlir::dyn_cast<mlir::VectorType>(p.getType());
+  constexpr int kRegisterBits = 512;
+  if (target_.isa != Isa::avx512 || !type || type.getNumElements() * type.getElementTypeBitWidth() != kRegisterBits) return {};
+  const bool wide = type.getElementType().isF64();
+  const char* name = wide ? "llvm.x86.avx512.mask.scalef.pd.512" : "llvm.x86.avx512.mask.scalef.ps.512";
+  constexpr int kCurrentRounding = 4;
+  Value all = b.integer(b.mlir().getIntegerType(wide ? 8 : 16), -1);
+  Value rounding = b.integer(b.i32(), kCurrentRounding);
+  return LLVM::CallIntrinsicOp::create(b.mlir(), b.location(), type, b.mlir().getStringAttr(name),
+                                       mlir::ValueRange{p, n, p, all, rounding})
+      .getResult(0);
+}
+
 void TargetHooks::report(Builder& b, Value context, Value error, Value ordinal, Value payload) const {
   Value calls = b.load_scalar(context, b.ptr(), true);
   Value callee = b.load_scalar(b.offset(calls, b.ptr(), b.integer(1)), b.ptr(), true);

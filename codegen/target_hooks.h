@@ -35,6 +35,8 @@ class TargetHooks {
   virtual mlir::Value gather(Builder& b, mlir::Value pointer, mlir::Value offsets, mlir::VectorType type, mlir::Value mask) const;
   /// Correctly rounded square root.
   virtual mlir::Value sqrt(Builder& b, mlir::Value x) const;
+  /// p * 2^n for a whole n (floats), rounded once; null where that is no instruction.
+  virtual mlir::Value scale(Builder& b, mlir::Value p, mlir::Value n) const;
   /// Tells the runtime that op `ordinal` failed (i32: a KernelError, the ordinal; i64: the payload).
   virtual void report(Builder& b, mlir::Value context, mlir::Value error, mlir::Value ordinal, mlir::Value payload) const;
 

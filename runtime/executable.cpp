@@ -6,6 +6,7 @@
 #include <atomic>
 #include <mutex>
 #include <shared_mutex>
+#include <tuple>
 
 #include "base/float_environment.h"
 #include "base/require.h"
@@ -37,11 +38,16 @@ void call_parallel_for(KernelContext* context, RangeFn fn, void** args, const st
       &call);
 }
 
+/// Of several reports the one with the lowest op counts, then the lowest payload: the outcome does not depend on the order of threads.
 void call_report(KernelContext* context, std::int32_t error, std::int32_t ordinal, std::int64_t payload) {
-  std::int32_t none = 0;
-  if (!context->error.compare_exchange_strong(none, error)) return;
-  context->error_ordinal = context->first_ordinal + ordinal;
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  const std::int32_t op = context->first_ordinal + ordinal;
+  const bool first = context->error.load(std::memory_order_relaxed) == 0;
+  if (!first && std::tie(context->error_ordinal, context->error_payload) <= std::tie(op, payload)) return;
+  context->error_ordinal = op;
   context->error_payload = payload;
+  context->error.store(error, std::memory_order_relaxed);
 }
 
 constexpr RuntimeCalls kRuntimeCalls = {call_parallel_for, call_report};

@@ -34,6 +34,8 @@ TEST_CASE("columns of every length") {
     for (const std::int64_t columns : {1, 5, 16, 37}) check_reduce({n, columns}, {0}, "add", DType::float32);
   }
   check_reduce({9, 1300}, {0}, "add", DType::float32);
+  check_reduce({20, 4500, 3}, {1}, "add", DType::float32);       // more strips than threads
+  check_reduce({4096 * 70 + 5, 3}, {0}, "add", DType::float32);  // more blocks than are collected at once
 }
 
 TEST_CASE("everything to one number") {

@@ -68,6 +68,33 @@ TEST_CASE("transpose and reshape") {
   });
 }
 
+TEST_CASE("tiles of transposed operands") {
+  for (const Sizes& shape :
+       {Sizes{16, 16}, Sizes{32, 64}, Sizes{33, 17}, Sizes{1, 40}, Sizes{40, 1}, Sizes{100, 3}, Sizes{3, 100}, Sizes{70, 90}}) {
+    for (const DType t : {DType::float32, DType::bfloat16, DType::int8, DType::int64, DType::boolean}) {
+      CAPTURE(name(t), shape[0], shape[1]);
+      check_both([&](SpecBuilder& s) {
+        const int x = s.input(t, shape), y = s.input(t, shape), z = s.input(t, {shape[1], shape[0]});
+        const Attrs swap = {{"perm", Ints{1, 0}}};
+        const char* op = t == DType::boolean ? "logical_xor" : "add";
+        const int sum = s.op(op, {s.op("transpose", {x}, swap), s.op("transpose", {y}, swap)});
+        s.output(sum).output(s.op(op, {sum, z})).alias(1, 2);
+      });
+    }
+  }
+  check_both([](SpecBuilder& s) {
+    const int x = s.input(DType::float32, {3, 5, 20, 37}), y = s.input(DType::float32, {37, 20, 5, 3});
+    const int a = s.op("transpose", {s.op("exp", {x})}, {{"perm", Ints{0, 2, 3, 1}}});
+    const int b = s.op("transpose", {y}, {{"perm", Ints{3, 1, 0, 2}}});
+    s.output(s.op("sub", {a, b}));
+  });
+  check_both([](SpecBuilder& s) {  // one transpose is read by rows as well
+    const int x = s.input(DType::float32, {50, 50});
+    const int t = s.op("transpose", {x}, {{"perm", Ints{1, 0}}});
+    s.output(s.op("add", {t, s.op("transpose", {t}, {{"perm", Ints{1, 0}}})}));
+  });
+}
+
 TEST_CASE("slices, pads, concatenations") {
   check_both([](SpecBuilder& s) {
     const int x = s.input(DType::float32, {20, 50});
