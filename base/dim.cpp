@@ -244,6 +244,13 @@ std::int64_t Dim::fail_symbolic() const {
                    user_location());
 }
 
+void Dim::fail_comparison(std::int64_t number) const {
+  throw TraceError(fmt::format("whether the length \"{}\" is {} is known only when the function runs: call the function without an "
+                               "input_signature that leaves it open",
+                               str(), number),
+                   user_location());
+}
+
 Dim operator+(Dim a, Dim b) {
   if (a.is_constant() && b.is_constant()) return checked_add(a.bits_, b.bits_);
   if (a == 0) return b;

@@ -34,9 +34,12 @@ class Dim {
   constexpr std::int64_t bits() const { return bits_; }
 
   friend constexpr bool operator==(Dim a, Dim b) { return a.bits_ == b.bits_; }
+  /// Symbolic lengths are neither 0 nor 1. Throws TraceError if one is compared with another number: nobody knows yet.
   template <std::integral I>
   friend constexpr bool operator==(Dim a, I b) {
-    return a.bits_ == static_cast<std::int64_t>(b);
+    const auto number = static_cast<std::int64_t>(b);
+    if (!a.is_constant() && number > 1) a.fail_comparison(number);
+    return a.bits_ == number;
   }
   friend Dim operator+(Dim a, Dim b);
   friend Dim operator-(Dim a, Dim b);
@@ -84,6 +87,7 @@ class Dim {
 
  private:
   static constexpr std::int64_t kFirstConstant = -(std::int64_t{1} << 62);
+  [[noreturn]] void fail_comparison(std::int64_t number) const;
   std::int64_t fail_symbolic() const;
   std::int64_t bits_ = 0;
 };

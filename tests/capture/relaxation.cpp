@@ -53,6 +53,10 @@ KILN_FUNCTION(Tensor, needs_number, (Tensor x)) {
   const std::int64_t n = x.shape()[0];
   return x * static_cast<double>(n);
 }
+KILN_FUNCTION(Tensor, special_length, (Tensor x)) {
+  ++runs;
+  return x.shape()[0] == 5 ? x * 100 : x;
+}
 KILN_FUNCTION(Tensor, scaled, (Tensor x, double factor), .max_signatures = 3) {
   ++runs;
   return x * factor;
@@ -104,6 +108,12 @@ TEST_CASE("a body that needs the number is traced for each, after one try") {
   for (std::int64_t n : {4, 5}) CHECK(traces([&] { needs_number.concrete(ones({n})); }) == 1);
   CHECK(traces([&] { needs_number.concrete(ones({6})); }) == 2);
   CHECK(traces([&] { needs_number.concrete(ones({7})); }) == 1);
+}
+
+TEST_CASE("a body that compares the length with a number is traced for each, after one try") {
+  for (std::int64_t n : {3, 4}) special_length.concrete(ones({n}));
+  CHECK(traces([&] { special_length.concrete(ones({6})); }) == 2);
+  CHECK(contains(special_length.concrete(ones({5})).ir(Stage::captured), "1.000000e+02"));
 }
 
 TEST_CASE("compiled with an open length, the numbers are those of eager code") {

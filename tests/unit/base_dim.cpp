@@ -178,3 +178,14 @@ TEST_CASE("axes of a shape count from both ends") {
   CHECK_THROWS_WITH(s[-4], "a shape of 3 axes, [2, 3, 5], has no axis -4");
   CHECK_THROWS_WITH(Shape{}.back(), "a shape of 0 axes, [], has no axis -1");
 }
+
+TEST_CASE("a symbolic length is not compared with a number in silence") {
+  const Dim n = Dim::symbol("n");
+  CHECK_FALSE(n == 0);
+  CHECK_FALSE(n == 1);
+  CHECK_THROWS_WITH(n == 7,
+                    "whether the length \"n\" is 7 is known only when the function runs: call the function without an input_signature that "
+                    "leaves it open");
+  CHECK(n == Dim::symbol("n"));
+  CHECK_FALSE(n == Dim(7));
+}
