@@ -48,6 +48,7 @@ Value TargetHooks::scale(Builder& b, Value p, Value n) const {
   if (target_.isa != Isa::avx512 || !type || type.getNumElements() * type.getElementTypeBitWidth() != kRegisterBits) return {};
   const bool wide = type.getElementType().isF64();
   const char* name = wide ? "llvm.x86.avx512.mask.scalef.pd.512" : "llvm.x86.avx512.mask.scalef.ps.512";
+  if (!mlir::isa<mlir::VectorType>(n.getType())) n = b.splat(n, static_cast<int>(type.getNumElements()));
   constexpr int kCurrentRounding = 4;
   Value all = b.integer(b.mlir().getIntegerType(wide ? 8 : 16), -1);
   Value rounding = b.integer(b.i32(), kCurrentRounding);

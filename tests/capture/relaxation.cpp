@@ -113,7 +113,7 @@ TEST_CASE("a body that needs the number is traced for each, after one try") {
 TEST_CASE("a body that compares the length with a number is traced for each, after one try") {
   for (std::int64_t n : {3, 4}) special_length.concrete(ones({n}));
   CHECK(traces([&] { special_length.concrete(ones({6})); }) == 2);
-  CHECK(contains(special_length.concrete(ones({5})).ir(Stage::captured), "1.000000e+02"));
+  CHECK(contains(special_length.concrete(ones({5})).ir(Stage::captured), "\"mul\""));
 }
 
 TEST_CASE("compiled with an open length, the numbers are those of eager code") {
