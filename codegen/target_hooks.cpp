@@ -52,8 +52,7 @@ Value TargetHooks::scale(Builder& b, Value p, Value n) const {
   constexpr int kCurrentRounding = 4;
   Value all = b.integer(b.mlir().getIntegerType(wide ? 8 : 16), -1);
   Value rounding = b.integer(b.i32(), kCurrentRounding);
-  return LLVM::CallIntrinsicOp::create(b.mlir(), b.location(), type, b.mlir().getStringAttr(name),
-                                       mlir::ValueRange{p, n, p, all, rounding})
+  return LLVM::CallIntrinsicOp::create(b.mlir(), b.location(), type, b.mlir().getStringAttr(name), mlir::ValueRange{p, n, p, all, rounding})
       .getResult(0);
 }
 

@@ -216,12 +216,13 @@ TEST_CASE("arena, constants, splats, and outputs that are constants") {
 TEST_CASE("a kernel's error names the op and the line, and leaves the inputs") {
   KernelSpec spec = binary_spec("gather", 5);
   std::vector<KernelObject> objects = {
-      {spec.key(), make_object("extern \"C\" void kiln_kernel(void** a, const std::int64_t*, KernelContext* c) {\n"
-                               "  const int error = (int)((float*)a[0])[0];\n"
-                               "  c->calls->report(c, 2, 2, 7);\n"  // of all reports the lowest op's counts, and of those the lowest payload
-                               "  c->calls->report(c, error, 1, 43);\n"
-                               "  c->calls->report(c, error, 1, 42);\n"
-                               "  c->calls->report(c, error, 1, 44);\n}\n")}};
+      {spec.key(),
+       make_object("extern \"C\" void kiln_kernel(void** a, const std::int64_t*, KernelContext* c) {\n"
+                   "  const int error = (int)((float*)a[0])[0];\n"
+                   "  c->calls->report(c, 2, 2, 7);\n"  // of all reports the lowest op's counts, and of those the lowest payload
+                   "  c->calls->report(c, error, 1, 43);\n"
+                   "  c->calls->report(c, error, 1, 42);\n"
+                   "  c->calls->report(c, error, 1, 44);\n}\n")}};
   Plan plan = binary_plan(spec);
   plan.outputs[0].state_input = 0;
   plan.outputs[0].in_place = true;
