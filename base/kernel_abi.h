@@ -34,7 +34,8 @@ enum class KernelError : std::int32_t { none = 0, index_out_of_range = 1, divisi
 struct RuntimeCalls {
   /// Runs fn over [0, count) in chunks of at least `grain`, in parallel where that pays. Never throws.
   void (*parallel_for)(KernelContext* context, RangeFn fn, void** args, const std::int64_t* dims, std::int64_t count, std::int64_t grain);
-  /// Records an error of op `ordinal`; the lowest op's lowest payload is kept, whatever the number of threads. `payload` is the offending index or divisor.
+  /// Records an error of op `ordinal`; the lowest op's lowest payload is kept, whatever the number of threads. `payload` is the offending
+  /// index or divisor.
   void (*report)(KernelContext* context, std::int32_t error, std::int32_t ordinal, std::int64_t payload);
 };
 
