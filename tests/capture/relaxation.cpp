@@ -8,9 +8,11 @@
 
 #include "runtime/compile.h"
 #include "tests/catch.h"
+#include "tests/message_of.h"
 #include "tests/stderr_text.h"
 
 using namespace kiln;
+using kiln::testing::message_of;
 
 namespace {
 
@@ -24,16 +26,6 @@ int traces(F&& f) {
   int before = runs;
   f();
   return runs - before;
-}
-
-template <class F>
-std::string error_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.message();
-  }
-  return "no error";
 }
 
 KILN_FUNCTION(Tensor, doubled, (Tensor x)) {
@@ -101,7 +93,7 @@ TEST_CASE("lengths that are always equal are one length; entered with others, th
   CHECK(traces([&] { concrete(6, 6); }) == 1);
   CHECK(traces([&] { concrete(7, 7); }) == 0);
   CHECK(contains(pair_sum.concrete(ones({8, 3}), ones({8})).signature(), "x: float32[x.0, 3]\ny: float32[x.0]\n"));
-  CHECK(contains(error_of([&] { concrete(8, 9); }), "add: shapes do not broadcast: float32[8] and float32[9]"));
+  CHECK(contains(message_of([&] { concrete(8, 9); }), "add: shapes do not broadcast: float32[8] and float32[9]"));
 }
 
 TEST_CASE("a body that needs the number is traced for each, after one try") {
@@ -150,8 +142,8 @@ TEST_CASE("two symbols that meet elementwise are checked at the entry") {
   CHECK(contains(met.concrete(ones({3}), ones({3})).ir(Stage::captured), "tensor<?xf32, \"n\">"));
   if (!have_compiler()) return;
   CHECK(met(ones({3}), zeros({3})).str() == "[2. 2. 2.]");
-  CHECK(error_of([] { met(ones({3}), zeros({4})); }) == "met: axis 0 of \"x\" (3) and axis 0 of \"y\" (4) must be equal");
-  CHECK(error_of([] { met(ones({3}), zeros({1})); }) == "met: axis 0 of \"x\" (3) and axis 0 of \"y\" (1) must be equal");
+  CHECK(message_of([] { met(ones({3}), zeros({4})); }) == "met: axis 0 of \"x\" (3) and axis 0 of \"y\" (4) must be equal");
+  CHECK(message_of([] { met(ones({3}), zeros({1})); }) == "met: axis 0 of \"x\" (3) and axis 0 of \"y\" (1) must be equal");
   CHECK(met(ones({5}), zeros({5})).str() == "[2. 2. 2. 2. 2.]");
 }
 

@@ -58,16 +58,6 @@ void check_division(const FusedGraph& fused) {
   for (const graph::StateWrite& w : fused.graph.state_writes()) check(w.value);
 }
 
-/// A trace of `body` on arguments x, y, ... of those shapes.
-template <class Body>
-graph::Captured trace(std::vector<Shape> shapes, const Body& body) {
-  graph::Trace t("f");
-  std::vector<Value> arguments;
-  for (const Shape& s : shapes) arguments.push_back(t.add_argument("x", {DType::float32, s}, Loc::here()));
-  const std::vector<Value> results = body(arguments);
-  return t.finish(results);
-}
-
 /// The division of the graph as it is.
 FusedGraph divided(const graph::Captured& captured) {
   FusedGraph fused = fuse(*captured.graph);

@@ -19,15 +19,6 @@ using runtime::PlanOutput;
 namespace {
 
 template <class Body>
-graph::Captured trace(std::vector<Shape> shapes, const Body& body) {
-  graph::Trace t("f");
-  std::vector<Value> arguments;
-  for (const Shape& s : shapes) arguments.push_back(t.add_argument("x", {DType::float32, s}, Loc::here()));
-  const std::vector<Value> results = body(arguments);
-  return t.finish(results);
-}
-
-template <class Body>
 runtime::Plan plan_of(std::vector<Shape> shapes, const Body& body) {
   return build_plan(fuse(*trace(std::move(shapes), body).graph), Numerics::strict);
 }

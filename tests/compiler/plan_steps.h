@@ -1,4 +1,4 @@
-// Training steps as graphs, for tests of plans.
+// Traces and training steps as graphs, for tests of plans.
 #pragma once
 #include <cmath>
 #include <random>
@@ -25,6 +25,16 @@ inline graph::Value make_tensor(Shape shape, unsigned seed, DType dtype = DType:
     }
   });
   return graph::Value::eager({dtype, shape}, buffer);
+}
+
+/// A trace of `body` on float32 arguments of those shapes.
+template <class Body>
+graph::Captured trace(std::vector<Shape> shapes, const Body& body) {
+  graph::Trace t("f");
+  std::vector<graph::Value> arguments;
+  for (const Shape& s : shapes) arguments.push_back(t.add_argument("x", {DType::float32, s}, Loc::here()));
+  const std::vector<graph::Value> results = body(arguments);
+  return t.finish(results);
 }
 
 /// A step under construction: variables, and how gradients change them.

@@ -312,7 +312,7 @@ std::string mistake(std::int64_t index, const Sums<T>& sums, T got) {
   if constexpr (!std::is_integral_v<T>) {
     double value = static_cast<double>(widen(got));
     double bound = (sums.terms * accumulator_roundoff(dtype) * sums.magnitude + unit_roundoff(dtype) * std::abs(sums.exact)) * 1.01;
-    close = std::abs(value - sums.exact) <= bound + smallest_step(dtype);
+    close = std::abs(value - sums.exact) <= bound + smallest(dtype);
   }
   if (close && std::memcmp(&expected, &got, sizeof(T)) == 0) return "";
   auto text = [](T x) { return std::to_string(static_cast<double>(widen(x))); };

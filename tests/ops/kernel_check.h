@@ -15,6 +15,7 @@
 #include "base/thread_pool.h"
 #include "ops/op.h"
 #include "tests/catch.h"
+#include "tests/rounding.h"
 
 namespace kiln::testing {
 
@@ -95,32 +96,7 @@ struct OpCase {
 };
 
 /// Half a unit in the last place of 1.
-inline double unit_roundoff(DType dtype) {
-  switch (dtype) {
-    case DType::float16:
-      return 0x1p-11;
-    case DType::bfloat16:
-      return 0x1p-8;
-    case DType::float32:
-      return 0x1p-24;
-    case DType::float64:
-      return 0x1p-53;
-    default:
-      return 0;
-  }
-}
-inline double smallest_step(DType dtype) {
-  switch (dtype) {
-    case DType::float16:
-      return 0x1p-24;
-    case DType::bfloat16:
-      return 0x1p-133;
-    case DType::float32:
-      return 0x1p-149;
-    default:
-      return is_floating(dtype) ? 0x1p-1074 : 0;
-  }
-}
+inline double unit_roundoff(DType dtype) { return epsilon(dtype) / 2; }
 /// What the accumulator rounds to.
 inline double accumulator_roundoff(DType dtype) { return size_of(dtype) == 2 ? 0x1p-24 : unit_roundoff(dtype); }
 
@@ -167,7 +143,7 @@ inline void check_kernel(const OpCase& c, double roundings, const std::vector<do
   DType dtype = result.type().dtype;
   int bad = 0;
   for (std::size_t i = 0; i < got.size() && bad < 3; ++i) {
-    double bound = unit_roundoff(dtype) * std::abs(expected[i]) * 1.01 + smallest_step(dtype);
+    double bound = unit_roundoff(dtype) * std::abs(expected[i]) * 1.01 + smallest(dtype);
     if (!magnitude.empty() && is_floating(dtype)) bound += roundings * accumulator_roundoff(dtype) * magnitude[i] * 1.01;
     bool same = std::isnan(expected[i]) ? std::isnan(got[i]) : got[i] == expected[i] || std::abs(got[i] - expected[i]) <= bound;
     if (same) continue;

@@ -8,6 +8,7 @@
 
 #include "base/require.h"
 #include "tests/fuzz/lib/fuzz_case.h"
+#include "tests/rounding.h"
 #include "tests/values.h"
 
 namespace kiln::testing {
@@ -22,39 +23,8 @@ constexpr double kExactInteger = 0x1p53;
 /// Our functions are within 2 ulp; a rewrite may take two roundings for one.
 constexpr double kUlps = 4;
 
-/// Spacing of the numbers just above 1.
-double epsilon(DType t) {
-  switch (t) {
-    case DType::float16:
-      return 0x1p-10;
-    case DType::bfloat16:
-      return 0x1p-7;
-    case DType::float32:
-      return 0x1p-23;
-    case DType::float64:
-      return 0x1p-52;
-    default:
-      return 0;
-  }
-}
-
 /// What sums are carried in.
 double accumulator_epsilon(DType t) { return t == DType::float64 ? 0x1p-52 : 0x1p-23; }
-
-double smallest(DType t) {
-  switch (t) {
-    case DType::float16:
-      return 0x1p-24;
-    case DType::bfloat16:
-      return 0x1p-133;
-    case DType::float32:
-      return 0x1p-149;
-    case DType::float64:
-      return 0x1p-1074;
-    default:
-      return 0;
-  }
-}
 
 double largest(DType t) {
   switch (t) {
