@@ -1,9 +1,9 @@
-// The larger networks: a residual network, a transformer and an LSTM, each with its training step.
+// Training steps of networks, as users write them.
 #include <kiln/kiln.h>
 #include <kiln/nn.h>
 
-#include <cmath>
 #include <memory>
+#include <optional>
 
 #include "workloads.h"
 
@@ -12,176 +12,131 @@ namespace {
 
 using namespace kiln;
 
-/// A weight of the given standard deviation.
-Variable normal(const Shape& shape, double deviation) { return Variable(random::normal(shape) * deviation); }
+struct Mlp : nn::Model<Mlp> {
+  nn::Dense hidden{128, {.activation = relu}}, out{10};
+  Tensor call(Tensor x) { return out(hidden(x)); }
+};
 
-/// Glorot's deviation for kernels of shape [..., inputs, outputs].
-Variable glorot(const Shape& shape) {
-  const std::int64_t inputs = shape[-2], outputs = shape[-1];
-  std::int64_t window = 1;
-  for (int axis = 0; axis + 2 < shape.rank(); ++axis) window *= std::int64_t(shape[axis]);
-  return normal(shape, std::sqrt(2.0 / static_cast<double>(window * (inputs + outputs))));
+struct Cnn : nn::Model<Cnn> {
+  nn::Conv2D conv{32, 3, {.padding = nn::Same, .activation = relu}};
+  nn::MaxPool2D pool{2};
+  nn::Flatten flatten;
+  nn::Dense fc1{256, {.activation = relu}}, fc2{128, {.activation = relu}}, out{10};
+  Tensor call(Tensor x) { return out(fc2(fc1(flatten(pool(conv(x)))))); }
+};
+
+/// A classifier of sequences over their last hidden state.
+struct Sequence : nn::Model<Sequence> {
+  nn::LSTM lstm{128};
+  nn::Dense out{10};
+  Tensor call(Tensor x) { return out(lstm(x)); }
+};
+
+/// Convolution without bias, then batch normalization.
+struct NormalizedConv {
+  nn::Conv2D conv;
+  nn::BatchNormalization norm{{.momentum = 0.9, .epsilon = 1e-5}};
+  Tensor operator()(const Tensor& x) { return norm(conv(x)); }
+};
+
+NormalizedConv normalized_conv(std::int64_t filters, std::int64_t size, std::int64_t stride) {
+  return {nn::Conv2D(filters, size, {.strides = stride, .padding = nn::Same, .use_bias = false})};
 }
 
-/// Convolution without bias, then batch normalization by the statistics of the batch.
-struct NormalizedConv {
-  Variable kernel, scale, shift;
-  std::int64_t stride;
-
-  NormalizedConv(std::int64_t inputs, std::int64_t outputs, std::int64_t size, std::int64_t stride)
-      : kernel(glorot({size, size, inputs, outputs})), scale(ones({outputs})), shift(zeros({outputs})), stride(stride) {}
-  Tensor operator()(const Tensor& x) const {
-    Tensor y = conv2d(x, kernel, {.strides = stride, .padding = nn::Same});
-    Tensor average = mean(y, {0, 1, 2});
-    Tensor spread = mean(square(y), {0, 1, 2}) - square(average);
-    return (y - average) * (rsqrt(spread + 1e-5) * scale) + shift;
-  }
-  Variables weights() { return {kernel, scale, shift}; }
+struct ResidualBlock {
+  NormalizedConv first, second;
+  std::optional<NormalizedConv> shortcut;
+  Tensor operator()(const Tensor& x) { return relu((shortcut ? (*shortcut)(x) : x) + second(relu(first(x)))); }
 };
 
-void append(Variables& to, const Variables& more) { to.insert(to.end(), more.begin(), more.end()); }
+std::vector<ResidualBlock> residual_blocks() {
+  std::vector<ResidualBlock> blocks;
+  std::int64_t inputs = 64;
+  for (auto [filters, stride] : {std::pair{64, 1}, {64, 1}, {128, 2}, {128, 1}, {256, 2}, {256, 1}, {512, 2}, {512, 1}}) {
+    ResidualBlock block{normalized_conv(filters, 3, stride), normalized_conv(filters, 3, 1), {}};
+    if (stride != 1 || inputs != filters) block.shortcut = normalized_conv(filters, 1, stride);
+    blocks.push_back(std::move(block));
+    inputs = filters;
+  }
+  return blocks;
+}
 
 /// ResNet-18 for images of 32 x 32 (He et al. 2015, with a 3 x 3 stem).
-struct ResNet18 {
-  struct Block {
-    NormalizedConv first, second;
-    std::optional<NormalizedConv> shortcut;
-  };
-  NormalizedConv stem{3, 64, 3, 1};
-  std::vector<Block> blocks;
-  Variable head = glorot({512, 10}), bias{zeros({10})};
-
-  ResNet18() {
-    std::int64_t inputs = 64;
-    for (auto [outputs, stride] : {std::pair{64, 1}, {64, 1}, {128, 2}, {128, 1}, {256, 2}, {256, 1}, {512, 2}, {512, 1}}) {
-      Block block{{inputs, outputs, 3, stride}, {outputs, outputs, 3, 1}, {}};
-      if (stride != 1 || inputs != outputs) block.shortcut.emplace(inputs, outputs, 1, stride);
-      blocks.push_back(std::move(block));
-      inputs = outputs;
-    }
-  }
-  Tensor loss(const Tensor& x, const Tensor& y) const {
+struct ResNet18 : nn::Model<ResNet18> {
+  NormalizedConv stem = normalized_conv(64, 3, 1);
+  std::vector<ResidualBlock> blocks = residual_blocks();
+  nn::GlobalAveragePool2D pool;
+  nn::Dense out{10};
+  Tensor call(Tensor x) {
     Tensor h = relu(stem(x));
-    for (const Block& block : blocks) {
-      Tensor t = block.second(relu(block.first(h)));
-      if (block.shortcut) h = (*block.shortcut)(h);
-      h = relu(h + t);
-    }
-    Tensor logits = matmul(mean(h, {1, 2}), head) + bias;
-    return losses::sparse_categorical_crossentropy(y, logits, {.from_logits = true});
-  }
-  Variables weights() {
-    Variables all = stem.weights();
-    for (Block& block : blocks) {
-      append(all, block.first.weights());
-      append(all, block.second.weights());
-      if (block.shortcut) append(all, block.shortcut->weights());
-    }
-    append(all, {head, bias});
-    return all;
+    for (ResidualBlock& block : blocks) h = block(h);
+    return out(pool(h));
   }
 };
 
-/// A causal language model: two pre-norm blocks of four heads, width 256.
-struct LanguageModel {
-  static constexpr std::int64_t kVocabulary = 256, kLength = 128, kBatch = 8, kWidth = 256, kHeads = 4, kHidden = 1024;
-  struct Block {
-    Variable scale1{ones({kWidth})}, shift1{zeros({kWidth})}, qkv = glorot({kWidth, 3 * kWidth}), out = glorot({kWidth, kWidth});
-    Variable scale2{ones({kWidth})}, shift2{zeros({kWidth})}, up = glorot({kWidth, kHidden}), up_bias{zeros({kHidden})};
-    Variable down = glorot({kHidden, kWidth}), down_bias{zeros({kWidth})};
-    Variables weights() { return {scale1, shift1, qkv, out, scale2, shift2, up, up_bias, down, down_bias}; }
-  };
-  Variable tokens = normal({kVocabulary, kWidth}, 0.02), positions = normal({kLength, kWidth}, 0.02);
-  std::vector<Block> blocks{2};
-  Variable head = glorot({kWidth, kVocabulary});
+constexpr std::int64_t kVocabulary = 256, kLength = 128, kWidth = 256;
 
-  static Tensor layer_norm(const Tensor& x, const Tensor& scale, const Tensor& shift) {
-    Tensor centred = x - mean(x, -1, true);
-    return centred * rsqrt(mean(square(centred), -1, true) + 1e-5) * scale + shift;
-  }
-  static Tensor attention(const Tensor& x, const Block& block) {
-    auto heads = [](const Tensor& t) { return transpose(reshape(t, {kBatch, kLength, kHeads, kWidth / kHeads}), {0, 2, 1, 3}); };
-    std::vector<Tensor> parts = split(matmul(x, block.qkv), 3, -1);
-    Tensor q = heads(parts[0]), k = heads(parts[1]), v = heads(parts[2]);
-    Tensor position = arange(kLength);
-    Tensor causal = expand_dims(position, 1) >= expand_dims(position, 0);
-    Tensor scores = matmul(q, transpose(k, {0, 1, 3, 2})) * (1 / std::sqrt(static_cast<double>(kWidth / kHeads)));
-    Tensor mixed = matmul(softmax(where(causal, scores, -1e9)), v);
-    return matmul(reshape(transpose(mixed, {0, 2, 1, 3}), {kBatch, kLength, kWidth}), block.out);
-  }
-  Tensor loss(const Tensor& x, const Tensor& y) const {
-    Tensor h = gather(tokens, x) + positions;
-    for (const Block& block : blocks) {
-      h = h + attention(layer_norm(h, block.scale1, block.shift1), block);
-      Tensor hidden = matmul(layer_norm(h, block.scale2, block.shift2), block.up) + block.up_bias;
-      h = h + matmul(gelu(hidden, {.approximate = true}), block.down) + block.down_bias;
-    }
-    return losses::sparse_categorical_crossentropy(y, matmul(h, head), {.from_logits = true});
-  }
-  Variables weights() {
-    Variables all{tokens, positions, head};
-    for (Block& block : blocks) append(all, block.weights());
-    return all;
+struct TransformerBlock {
+  nn::LayerNormalization norm1{{.epsilon = 1e-5}}, norm2{{.epsilon = 1e-5}};
+  nn::MultiHeadAttention attention{4, kWidth / 4, {.use_bias = false}};
+  nn::Dense up{4 * kWidth, {.activation = [](const Tensor& x) { return gelu(x, {.approximate = true}); }}}, down{kWidth};
+  Tensor operator()(const Tensor& x) {
+    const Tensor normal = norm1(x);
+    const Tensor h = x + attention(normal, normal, {.use_causal_mask = true});
+    return h + down(up(norm2(h)));
   }
 };
 
-/// A classifier of sequences: an LSTM of width 128 over 100 steps, unrolled.
-struct Lstm {
-  static constexpr std::int64_t kSteps = 100, kBatch = 32, kInputs = 64, kHidden = 128;
-  Variable input = glorot({kInputs, 4 * kHidden}), recurrent = glorot({kHidden, 4 * kHidden}), bias{zeros({4 * kHidden})};
-  Variable head = glorot({kHidden, 10}), head_bias{zeros({10})};
-
-  Tensor loss(const Tensor& x, const Tensor& y) const {
-    Tensor h = zeros({kBatch, kHidden}), c = zeros({kBatch, kHidden});
-    for (std::int64_t t = 0; t < kSteps; ++t) {
-      std::vector<Tensor> gates = split(matmul(x[t], input) + matmul(h, recurrent) + bias, 4, -1);
-      c = sigmoid(gates[1]) * c + sigmoid(gates[0]) * tanh(gates[2]);
-      h = sigmoid(gates[3]) * tanh(c);
-    }
-    return losses::sparse_categorical_crossentropy(y, matmul(h, head) + head_bias, {.from_logits = true});
-  }
-  Variables weights() { return {input, recurrent, bias, head, head_bias}; }
+/// A causal language model: two pre-norm blocks of four heads.
+struct LanguageModel : nn::Model<LanguageModel> {
+  nn::Embedding tokens{kVocabulary, kWidth}, positions{kLength, kWidth};
+  TransformerBlock first, second;
+  nn::Dense out{kVocabulary, {.use_bias = false}};
+  Tensor call(Tensor x) { return out(second(first(tokens(x) + positions(arange(kLength))))); }
 };
 
-/// One training step of a network with loss(x, y) and weights().
+/// One training step of Net under an optimizer, on a fixed batch.
 template <class Net, class Optimizer>
-Workload training(std::string name, bool strict, std::function<Optimizer()> optimizer, std::function<std::pair<Tensor, Tensor>()> batch) {
+Workload training(std::string name, bool strict, std::function<Optimizer()> make_optimizer,
+                  std::function<std::pair<Tensor, Tensor>()> make_batch) {
   return {std::move(name), [=]() -> std::function<void()> {
             auto net = std::make_shared<Net>();
-            auto updates = std::make_shared<Optimizer>(optimizer());
+            auto optimizer = std::make_shared<Optimizer>(make_optimizer());
             FunctionOptions options;
             options.strict = strict;
             auto step = function(
-                [net, updates](Tensor x, Tensor y) {
+                [](Net& net, Optimizer& optimizer, Tensor x, Tensor y) {
                   GradientTape tape;
-                  Tensor loss = net->loss(x, y);
-                  Variables weights = net->weights();
-                  updates->apply_gradients(tape.gradient(loss, weights), weights);
+                  Tensor loss = losses::sparse_categorical_crossentropy(y, net(x, nn::training), {.from_logits = true});
+                  Variables weights = net.trainable_variables();
+                  optimizer.apply_gradients(tape.gradient(loss, weights), weights);
                   return loss;
                 },
                 options);
-            auto [x, y] = batch();
-            return [=, x = x, y = y]() mutable { (void)step(x, y); };
+            auto [x, y] = make_batch();
+            return [=, x = x, y = y]() mutable { (void)step(*net, *optimizer, x, y); };
           }};
 }
 
 Tensor integers(const Shape& shape, std::int64_t limit) { return cast(random::uniform(shape) * static_cast<double>(limit), DType::int32); }
 
+/// Normal inputs of that shape with labels below 10.
+auto batch(Shape shape) {
+  return [shape] { return std::pair{random::normal(shape), integers({shape[0]}, 10)}; };
+}
+
 }  // namespace
 
-void add_networks(std::vector<Workload>& all, bool strict) {
-  all.push_back(training<Lstm, optim::SGD>(
-      "lstm_step", strict, [] { return optim::SGD(0.01); },
-      [] { return std::pair{random::normal({Lstm::kSteps, Lstm::kBatch, Lstm::kInputs}), integers({Lstm::kBatch}, 10)}; }));
-  all.push_back(training<LanguageModel, optim::Adam>(
-      "lm_step", strict, [] { return optim::Adam(1e-3); },
-      [] {
-        const Shape shape{LanguageModel::kBatch, LanguageModel::kLength};
-        return std::pair{integers(shape, LanguageModel::kVocabulary), integers(shape, LanguageModel::kVocabulary)};
-      }));
-  all.push_back(training<ResNet18, optim::SGD>(
-      "resnet18_step_b32", strict, [] { return optim::SGD(0.1, {.momentum = 0.9}); },
-      [] { return std::pair{random::normal({32, 32, 32, 3}), integers({32}, 10)}; }));
+void add_training_steps(std::vector<Workload>& all, bool strict) {
+  using optim::Adam, optim::SGD;
+  const auto sgd = [] { return SGD(0.01); };
+  const auto adam = [] { return Adam(1e-3); };
+  all.push_back(training<Mlp, SGD>("mlp_step", strict, sgd, batch({32, 784})));
+  all.push_back(training<Cnn, Adam>("cnn_step", strict, adam, batch({32, 28, 28, 1})));
+  all.push_back(training<Sequence, SGD>("lstm_step", strict, sgd, batch({32, 100, 64})));
+  all.push_back(training<LanguageModel, Adam>(
+      "lm_step", strict, adam, [] { return std::pair{integers({8, kLength}, kVocabulary), integers({8, kLength}, kVocabulary)}; }));
+  all.push_back(training<ResNet18, SGD>("resnet18_step_b32", strict, [] { return SGD(0.1, {.momentum = 0.9}); }, batch({32, 32, 32, 3})));
 }
 
 }  // namespace bench

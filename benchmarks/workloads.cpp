@@ -21,8 +21,6 @@ FunctionOptions options(bool strict) {
 
 Tensor normal(Shape shape) { return random::normal(shape); }
 
-Tensor labels(std::int64_t n) { return cast(random::uniform({n}) * 10, DType::int32); }
-
 /// A workload that calls the compiled `body` on fixed arguments.
 template <class F, class... A>
 Workload call_of(std::string name, bool strict, F body, std::function<std::tuple<A...>()> arguments) {
@@ -103,39 +101,6 @@ void add_matmuls(std::vector<Workload>& all, bool strict) {
   }
 }
 
-struct Mlp : nn::Model<Mlp> {
-  nn::Dense hidden{128, {.activation = relu}}, out{10};
-  Tensor call(Tensor x) { return out(hidden(x)); }
-};
-
-struct Cnn : nn::Model<Cnn> {
-  nn::Conv2D conv{32, 3, {.padding = nn::Same, .activation = relu}};
-  nn::MaxPool2D pool{2};
-  nn::Flatten flatten;
-  nn::Dense fc1{256, {.activation = relu}}, fc2{128, {.activation = relu}}, out{10};
-  Tensor call(Tensor x) { return out(fc2(fc1(flatten(pool(conv(x)))))); }
-};
-
-/// One training step of Net under Optimizer on a fixed batch.
-template <class Net, class Optimizer>
-Workload training(std::string name, bool strict, double rate, Shape input) {
-  return {std::move(name), [=]() -> std::function<void()> {
-            auto net = std::make_shared<Net>();
-            auto optimizer = std::make_shared<Optimizer>(rate);
-            auto step = function(
-                [](Net& net, Optimizer& optimizer, Tensor x, Tensor y) {
-                  GradientTape tape;
-                  Tensor loss = losses::sparse_categorical_crossentropy(y, net(x, nn::training), {.from_logits = true});
-                  Variables weights = net.trainable_variables();
-                  optimizer.apply_gradients(tape.gradient(loss, weights), weights);
-                  return loss;
-                },
-                options(strict));
-            Tensor x = normal(input), y = labels(32);
-            return [=]() mutable { (void)step(*net, *optimizer, x, y); };
-          }};
-}
-
 }  // namespace
 
 std::vector<Workload> workloads(bool strict) {
@@ -146,9 +111,7 @@ std::vector<Workload> workloads(bool strict) {
   add_chains(all, strict);
   add_rows(all, strict);
   add_matmuls(all, strict);
-  all.push_back(training<Mlp, optim::SGD>("mlp_step", strict, 0.01, {32, 784}));
-  all.push_back(training<Cnn, optim::Adam>("cnn_step", strict, 1e-3, {32, 28, 28, 1}));
-  add_networks(all, strict);
+  add_training_steps(all, strict);
   return all;
 }
 

@@ -15,7 +15,7 @@ struct Workload {
 /// All workloads, in the order of the table. strict: compiled with eager's bits.
 std::vector<Workload> workloads(bool strict);
 
-/// Adds lstm_step, lm_step and resnet18_step_b32.
-void add_networks(std::vector<Workload>& all, bool strict);
+/// Adds mlp_step, cnn_step, lstm_step, lm_step and resnet18_step_b32.
+void add_training_steps(std::vector<Workload>& all, bool strict);
 
 }  // namespace bench
