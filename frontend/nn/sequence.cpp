@@ -94,13 +94,13 @@ Tensor LSTM::operator()(const Arg& x) {
   KILN_REQUIRE(shape[1].is_constant() && shape[1] != 0, ShapeError,
                "LSTM: the time axis must have a known length of at least 1, got shape {}", shape.str());
   prepare(shape);
-  // The kernel's part of all steps is one product; with time first, each step's part is contiguous.
-  const Tensor projected = project(transpose(x, {1, 0, 2}));
+  // One product a step: a gradient through slices of one product for all would be a sum of padded tensors, one for each step.
+  const Tensor steps = transpose(x, {1, 0, 2});
   const Tensor zero = zero_state(shape[0], x.tensor().dtype());
   LSTMState state{zero, zero};
   std::vector<Tensor> all;
   for (std::int64_t t = 0; t < static_cast<std::int64_t>(shape[1]); ++t) {
-    state = step(projected[t], state);
+    state = step(project(steps[t]), state);
     if (options().return_sequences) all.push_back(state.hidden);
   }
   return record(options().return_sequences ? stack(all, 1) : state.hidden);
