@@ -15,8 +15,8 @@ namespace kiln {
 namespace {
 
 /// All that read_flags() reads.
-constexpr std::string_view kNames[] = {"KILN_CACHE_DIR",   "KILN_CACHE_MB", "KILN_COMPILER", "KILN_DUMP",  "KILN_LOG",
-                                       "KILN_NUM_THREADS", "KILN_POISON",   "KILN_POOL_MB",  "KILN_TARGET"};
+constexpr std::string_view kNames[] = {"KILN_CACHE_DIR",   "KILN_CACHE_MB", "KILN_COMPILER", "KILN_DUMP",    "KILN_LOG",
+                                       "KILN_NUM_THREADS", "KILN_POISON",   "KILN_POOL_MB",  "KILN_PROFILE", "KILN_TARGET"};
 /// Those of the build, the tests and the benchmarks.
 constexpr std::string_view kToolPrefixes[] = {"KILN_BUILD_", "KILN_FUZZ_", "KILN_JOBS", "KILN_LIT_", "KILN_PEERS_", "KILN_TEST_"};
 
@@ -105,6 +105,7 @@ Flags read_flags() {
   f.cache_bytes = megabytes("KILN_CACHE_MB", 1024);
   f.compiler = variable("KILN_COMPILER").value_or("");
   f.dump_dir = variable("KILN_DUMP").value_or("");
+  f.profile = variable("KILN_PROFILE").value_or("");
   f.home = variable("HOME").value_or("");
   f.xdg_cache_home = variable("XDG_CACHE_HOME").value_or("");
   return f;

@@ -21,6 +21,7 @@ struct Flags {
   std::size_t cache_bytes = 0;           ///< KILN_CACHE_MB: bound of the cache directory (default 1024)
   std::string compiler;                  ///< KILN_COMPILER: path of libkiln_compiler.so; empty: beside libkiln
   std::string dump_dir;                  ///< KILN_DUMP: numbered IR after each pass goes there
+  std::string profile;                   ///< KILN_PROFILE: the trace of the whole program goes to this file
   std::string home;                      ///< HOME
   std::string xdg_cache_home;            ///< XDG_CACHE_HOME
 };

@@ -20,6 +20,7 @@
 #include "base/flags.h"
 #include "base/float_environment.h"
 #include "base/require.h"
+#include "base/span_log.h"
 
 namespace kiln {
 namespace {
@@ -189,6 +190,18 @@ int usable_cpus() {
 std::atomic<int> thread_count{0};
 std::atomic<std::int64_t> grain_divisor{1};
 
+/// A body whose chunks are recorded for a profile.
+struct RecordedBody {
+  Body body;
+  void* context;
+  const SpanSite* site;
+  static void run(void* c, std::int64_t begin, std::int64_t end) {
+    const auto* self = static_cast<const RecordedBody*>(c);
+    const SpanScope scope(self->site, true);
+    self->body(self->context, begin, end);
+  }
+};
+
 int default_threads() { return flags().num_threads.value_or(usable_cpus()); }
 
 }  // namespace
@@ -216,7 +229,10 @@ void parallel_for(std::int64_t count, std::int64_t grain, Body fn, void* context
   if (chunks <= 1) return fn(context, 0, count);
   Job job{fn, context, count, chunks};
   if (inside_worker) return job.run_all();
-  pool().run(job);
+  if (!spans_wanted()) [[likely]]
+    return pool().run(job);
+  RecordedBody recorded{fn, context, current_span_site};
+  pool().run({RecordedBody::run, &recorded, count, chunks});
 }
 
 }  // namespace kiln

@@ -1,6 +1,7 @@
 """Runs kiln_bench, and peers beside it, in alternating rounds of fresh processes; prints a table and writes JSON lines.
 
 usage: ./dev bench [PREFIX...] [--threads N] [--eager] [--strict] [--peers jax,tf,tf-xla,torch,torch-compile,mlx] [--rounds N] [--json FILE]
+       ./dev bench --profile WORKLOAD [--threads N] [--eager] [--strict] [--trace FILE]
 """
 import argparse
 import collections
@@ -36,6 +37,8 @@ def parse_arguments():
     parser.add_argument("--strict", action="store_true", help="also time strict numerics")
     parser.add_argument("--peers", default="", help="comma-separated: " + ",".join(PEERS))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--profile", metavar="WORKLOAD", help="print the time of each kernel of that workload, and write a trace for Perfetto")
+    parser.add_argument("--trace", metavar="FILE", help="with --profile: where the trace goes (default: build/profiles/WORKLOAD-Nt.json)")
     parser.add_argument("--json", help="append one JSON line a figure to this file")
     arguments = parser.parse_args()
     arguments.peers = [p for p in arguments.peers.split(",") if p]
@@ -70,6 +73,21 @@ def run(command, cpus, threads, extra=None):
     if done.returncode:
         print(f"bench: {command[0]} failed ({done.returncode}):\n{done.stderr[-2000:]}", file=sys.stderr)
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def profile(arguments):
+    """Runs kiln_bench --profile on the chosen CPUs."""
+    name, threads = arguments.profile, arguments.threads
+    trace = pathlib.Path(arguments.trace or HERE.parent / "build" / "profiles" / f"{name}-{threads}t.json")
+    try:
+        trace.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sys.exit(f"bench: cannot make the folder of {trace}: {error.strerror}")
+    command = [arguments.program, name, "--profile", "--trace", str(trace)]
+    command += ["--eager"] * arguments.eager + ["--strict"] * arguments.strict
+    os.sched_setaffinity(0, arguments.cpus)
+    os.environ["KILN_NUM_THREADS"] = str(threads)
+    os.execv(command[0], command)
 
 
 def one_round(arguments, python, figures):
@@ -117,6 +135,8 @@ def print_table(arguments, median):
 
 def main():
     arguments = parse_arguments()
+    if arguments.profile:
+        profile(arguments)
     python = python_with(arguments.peers) if arguments.peers else None
     figures = collections.defaultdict(list)
     for index in range(arguments.rounds):

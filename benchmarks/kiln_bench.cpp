@@ -1,6 +1,7 @@
 // Times workloads with Google Benchmark and prints one JSON line a figure: {"peer":"kiln","workload":...,"metric":...,"value":...}.
 #include <benchmark/benchmark.h>
 #include <kiln/kiln.h>
+#include <kiln/profile.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -86,33 +87,112 @@ void first_calls(const std::vector<bench::Workload>& all, const char* metric) {
   }
 }
 
-}  // namespace
+/// Prints where the time of the workload goes, and writes a trace of a few calls.
+void profile(const bench::Workload& w, const std::string& trace) {
+  const auto call = w.prepare();
+  const double first = milliseconds(call);
+  call();
+  {
+    kiln::Profile few;
+    for (int i = 0; i < 5; ++i) call();
+    few.write_trace(trace);
+  }
+  kiln::Profile many;
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < 1000 && (i < 10 || std::chrono::steady_clock::now() - start < std::chrono::seconds(2)); ++i) call();
+  many.stop();
+  std::printf("%s: first call %.1f ms\n%s", w.name.c_str(), first, many.table().c_str());
+  std::printf("trace of five calls: %s (open it at https://ui.perfetto.dev)\n", trace.c_str());
+}
 
-int main(int argc, char** argv) {
+constexpr const char* kUsage = R"(usage: kiln_bench [PREFIX...] [--strict | --eager] [MODE]
+  (none)                median time of a call
+  --first-call          first call of a process each: cold
+  --warm-call           the same, named warm: the cache is filled
+  --profile             each kernel's time; takes one workload's name
+  --trace FILE          with --profile: where the trace goes
+  --list                names of the workloads
+)";
+
+struct Options {
   std::vector<std::string> prefixes;
-  bool strict = false, eager = false;
+  bool strict = false, eager = false, profile = false, list = false;
   const char* once = nullptr;
+  std::string trace;
+};
+
+[[noreturn]] void fail(const std::string& message) {
+  std::fprintf(stderr, "kiln_bench: %s\n", message.c_str());
+  std::exit(2);
+}
+
+Options parse(int argc, char** argv) {
+  Options o;
   for (int i = 1; i < argc; ++i) {
     const std::string_view a = argv[i];
     if (a == "--strict")
-      strict = true;
+      o.strict = true;
     else if (a == "--eager")
-      eager = true;
+      o.eager = true;
     else if (a == "--first-call")
-      once = "first_call_ms";
+      o.once = "first_call_ms";
     else if (a == "--warm-call")
-      once = "warm_ms";
+      o.once = "warm_ms";
+    else if (a == "--profile")
+      o.profile = true;
+    else if (a == "--list")
+      o.list = true;
+    else if (a == "--trace" && i + 1 < argc)
+      o.trace = argv[++i];
     else if (a.starts_with("--"))
-      return std::fprintf(stderr, "usage: kiln_bench [PREFIX...] [--strict | --eager | --first-call | --warm-call]\n"), 2;
+      fail("unknown option " + std::string(a) + "\n" + kUsage);
     else
-      prefixes.emplace_back(a);
+      o.prefixes.emplace_back(a);
   }
-  std::vector<bench::Workload> all = bench::workloads(strict);
-  std::erase_if(all, [&](const bench::Workload& w) { return !wanted(w.name, prefixes); });
-  if (eager) kiln::run_eagerly(true);
-  if (once != nullptr) {
-    first_calls(all, once);
+  return o;
+}
+
+/// The workloads that start with a prefix; every prefix must meet one.
+std::vector<bench::Workload> selected(const Options& o) {
+  std::vector<bench::Workload> all = bench::workloads(o.strict);
+  for (const std::string& p : o.prefixes) {
+    if (std::any_of(all.begin(), all.end(), [&](const bench::Workload& w) { return w.name.starts_with(p); })) continue;
+    std::string names;
+    for (const bench::Workload& w : all) names += " " + w.name;
+    fail("no workload starts with \"" + p + "\"; there are" + names);
+  }
+  std::erase_if(all, [&](const bench::Workload& w) { return !wanted(w.name, o.prefixes); });
+  return all;
+}
+
+/// The one workload to profile: of that name, or the only one that starts so.
+const bench::Workload& only(const std::vector<bench::Workload>& chosen, const Options& o) {
+  for (const bench::Workload& w : chosen) {
+    if (o.prefixes.size() == 1 && (w.name == o.prefixes[0] || chosen.size() == 1)) return w;
+  }
+  std::string names;
+  for (const bench::Workload& w : chosen) names += " " + w.name;
+  fail("--profile takes one workload; these fit:" + names);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Options o = parse(argc, argv);
+  std::vector<bench::Workload> chosen = selected(o);
+  if (o.eager) kiln::run_eagerly(true);
+  if (o.list) {
+    for (const bench::Workload& w : chosen) std::puts(w.name.c_str());
+  } else if (o.profile) {
+    try {
+      const bench::Workload& w = only(chosen, o);
+      profile(w, o.trace.empty() ? w.name + ".trace.json" : o.trace);
+    } catch (const kiln::Error& e) {
+      fail(e.what());
+    }
+  } else if (o.once != nullptr) {
+    first_calls(chosen, o.once);
   } else {
-    steady(all, strict ? "strict_us" : eager ? "eager_us" : "us");
+    steady(chosen, o.strict ? "strict_us" : o.eager ? "eager_us" : "us");
   }
 }

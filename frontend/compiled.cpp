@@ -221,6 +221,13 @@ class Compiled::Launch {
   std::span<runtime::Argument> inputs_;
 };
 
+void Compiled::run(std::span<runtime::Argument> inputs, std::span<runtime::Argument> outputs) const {
+  if (!spans_wanted()) [[likely]]
+    return executable_->run(inputs, outputs, &locate_, &name_);
+  RecordedCall recorded(sites_.of(*graph_, plan(), inputs));
+  executable_->run(inputs, outputs, &locate_, &name_, &recorded);
+}
+
 std::vector<graph::Value> Compiled::run(std::span<const Signature::Leaf> arguments) const {
   const runtime::Plan& plan = executable_->plan();
   Inline<runtime::Argument, 24> input_array(graph_->parameters().size());
@@ -242,7 +249,7 @@ std::vector<graph::Value> Compiled::run(std::span<const Signature::Leaf> argumen
   std::size_t num_results = graph_->results().size();
   {
     Launch launch(states_, inputs);
-    executable_->run(inputs, outputs, &locate_, &name_);
+    run(inputs, outputs);
     launch.finish(outputs);
   }
   std::vector<graph::Value> results;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/numerics.h"
+#include "frontend/call_sites.h"
 #include "graph/trace.h"
 #include "runtime/compile.h"
 #include "runtime/executable.h"
@@ -37,6 +38,7 @@ class Compiled {
     std::size_t input;
   };
   class Launch;
+  void run(std::span<runtime::Argument> inputs, std::span<runtime::Argument> outputs) const;
 
   std::shared_ptr<const graph::Graph> graph_;
   std::shared_ptr<const runtime::Executable> executable_;
@@ -46,6 +48,7 @@ class Compiled {
   int random_streams_ = 0;
   runtime::NodeLocator locate_;
   runtime::InputNamer name_;
+  mutable CallSites sites_;
 };
 
 /// The same graph run op by op, so that tapes log it; variables are read and assigned as by eager code.

@@ -9,6 +9,7 @@
 #include "base/flags.h"
 #include "base/require.h"
 #include "frontend/access.h"
+#include "frontend/call_sites.h"
 #include "frontend/region.h"
 #include "frontend/tracing.h"
 #include "graph/symbolic.h"
@@ -132,6 +133,7 @@ const Compiled& Entry::code() const {
   if (const Compiled* code = code_if_ready()) return *code;
   std::lock_guard lock(compiling_);
   if (code_ == nullptr) {
+    const SpanScope span(compile_site("compile", name, where));
     code_ = std::make_unique<const Compiled>(captured, numerics);
     ready_.store(code_.get(), std::memory_order_release);
   }
@@ -353,6 +355,7 @@ void FunctionCore::count_trace(const std::string& reason, Loc where) {
 }
 
 void FunctionCore::trace_body(Entry& entry, Call& call, std::span<const Spec> specs, Loc where) {
+  const SpanScope span(compile_site("trace", info_.name, info_.where));
   RegionScope region;
   TracingFunction tracing(*this);
   graph::Trace trace(info_.name);

@@ -4,6 +4,8 @@
 #include <type_traits>
 
 #include "base/require.h"
+#include "base/span_log.h"
+#include "graph/op_spans.h"
 #include "graph/symbolic.h"
 #include "graph/thread_state.h"
 #include "graph/trace.h"
@@ -127,6 +129,14 @@ Value apply_eager(const ops::OpDef& op, std::span<const Value> operands, const A
   return run_eager(op, operands, attrs, {types.data(), views.data(), scratch.data()});
 }
 
+/// apply_eager for a profile.
+Value apply_recorded(const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs) {
+  OpSpan span(op);
+  Value result = apply_eager(op, operands, attrs);
+  span.finish(operands, attrs, result);
+  return result;
+}
+
 Value constant_node(const Literal& literal) { return ops::constant<Value>(literal); }
 
 /// Every operand of the result's shape, as a graph wants it: broadcasts are nodes of their own.
@@ -170,7 +180,9 @@ Value apply(const ops::OpDef& op, std::span<const Value> operands, const Attrs& 
     KILN_REQUIRE(operands[i].defined(), ValueError, "{}: operand {} is an undefined tensor; give it a value first", op.name, i);
   }
   const ThreadState& state = thread_state;
-  Value result = state.trace == nullptr ? apply_eager(op, operands, attrs) : apply_traced(*state.trace, op, operands, attrs);
+  Value result = state.trace != nullptr ? apply_traced(*state.trace, op, operands, attrs)
+                 : spans_wanted()       ? apply_recorded(op, operands, attrs)
+                                        : apply_eager(op, operands, attrs);
   if (state.tapes != nullptr) log_op(op, operands, attrs, result);
   return result;
 }

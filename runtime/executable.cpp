@@ -269,16 +269,25 @@ void launch_contraction(const BoundLaunch& launch, void** pointers, void** args,
           reinterpret_cast<TileFn>(launch.entry), args, launch.dims.data(), &context});
 }
 
+void run_launch(const BoundLaunch& launch, void** pointers, void** args, KernelContext& context) {
+  for (std::size_t i = 0; i < launch.slots.size(); ++i) args[i] = pointers[static_cast<std::size_t>(launch.slots[i])];
+  context.first_ordinal = launch.first_ordinal;
+  if (launch.contraction == nullptr) {
+    reinterpret_cast<KernelFn>(launch.entry)(args, launch.dims.data(), &context);
+  } else {
+    launch_contraction(launch, pointers, args, context);
+  }
+}
+
 /// Runs all launches; stops at the first that reports an error.
-void run_launches(const Binding& binding, void** pointers, void** args, KernelContext& context) {
+void run_launches(const Binding& binding, void** pointers, void** args, KernelContext& context, LaunchObserver* observer) {
   for (const BoundLaunch& launch : binding.launches) {
-    for (std::size_t i = 0; i < launch.slots.size(); ++i) args[i] = pointers[static_cast<std::size_t>(launch.slots[i])];
-    context.first_ordinal = launch.first_ordinal;
-    if (launch.contraction == nullptr) {
-      reinterpret_cast<KernelFn>(launch.entry)(args, launch.dims.data(), &context);
-    } else {
-      launch_contraction(launch, pointers, args, context);
-    }
+    const auto index = static_cast<std::size_t>(&launch - binding.launches.data());
+    if (observer != nullptr) [[unlikely]]
+      observer->before(index);
+    run_launch(launch, pointers, args, context);
+    if (observer != nullptr) [[unlikely]]
+      observer->after(index);
     if (context.error.load(std::memory_order_relaxed) != 0) [[unlikely]]
       return;
   }
@@ -289,7 +298,8 @@ void run_launches(const Binding& binding, void** pointers, void** args, KernelCo
 Executable::Executable(Plan plan, std::span<const KernelObject> objects) : impl_(std::make_unique<Impl>(std::move(plan), objects)) {}
 Executable::~Executable() = default;
 
-void Executable::run(std::span<Argument> inputs, std::span<Argument> outputs, const NodeLocator* locate, const InputNamer* namer) const {
+void Executable::run(std::span<Argument> inputs, std::span<Argument> outputs, const NodeLocator* locate, const InputNamer* namer,
+                     LaunchObserver* observer) const {
   const Impl& impl = *impl_;
   DefaultFloatEnvironment environment;
   std::unique_ptr<const Binding> transient;
@@ -308,7 +318,7 @@ void Executable::run(std::span<Argument> inputs, std::span<Argument> outputs, co
   KernelContext context;
   context.calls = &kRuntimeCalls;
   SmallArray<void*, 32> args(impl.most_arguments);
-  run_launches(binding, pointers.data(), args.data(), context);
+  run_launches(binding, pointers.data(), args.data(), context, observer);
   if (context.error.load(std::memory_order_relaxed) != 0) [[unlikely]]
     impl.fail(context, locate);
   impl.finish_outputs(inputs, outputs);

@@ -39,6 +39,14 @@ using NodeLocator = std::function<Loc(std::int32_t node)>;
 /// Gives the name of an input, for messages; empty if it has none.
 using InputNamer = std::function<std::string(std::int32_t input)>;
 
+/// Told of each launch of a run: a profiler.
+class LaunchObserver {
+ public:
+  virtual ~LaunchObserver() = default;
+  virtual void before(std::size_t launch) = 0;
+  virtual void after(std::size_t launch) = 0;
+};
+
 /// A tensor handed to or got from a run.
 struct Argument {
   Buffer buffer;
@@ -58,9 +66,9 @@ class Executable {
   /// Runs the plan. inputs are in the order of Plan::inputs; a state input whose handle is unique is updated in place, and its handle moves
   /// to the output. outputs are the plan's: results, then new state values. Throws RuntimeError for an error that a kernel reports (the
   /// plan then has written no state), at the line that `locate` gives, ShapeError if the shapes are not what the plan is for or equal_dims
-  /// differ; inputs then still hold all their handles.
-  void run(std::span<Argument> inputs, std::span<Argument> outputs, const NodeLocator* locate = nullptr,
-           const InputNamer* namer = nullptr) const;
+  /// differ; inputs then still hold all their handles. The observer, if any, is called around each launch.
+  void run(std::span<Argument> inputs, std::span<Argument> outputs, const NodeLocator* locate = nullptr, const InputNamer* namer = nullptr,
+           LaunchObserver* observer = nullptr) const;
   /// The same with vectors; after an exception `inputs` is as it was.
   std::vector<Argument> run(std::vector<Argument>&& inputs, const NodeLocator* locate = nullptr) const;
 

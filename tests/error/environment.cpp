@@ -95,7 +95,7 @@ TEST_CASE("a misspelt variable is not ignored in silence") {
   CHECK(o.err ==
         "kiln: warning: environment variable KILN_THREADS is unknown; there are KILN_CACHE_DIR, KILN_CACHE_MB, KILN_COMPILER, KILN_DUMP, "
         "KILN_LOG, "
-        "KILN_NUM_THREADS, KILN_POISON, KILN_POOL_MB, KILN_TARGET\n");
+        "KILN_NUM_THREADS, KILN_POISON, KILN_POOL_MB, KILN_PROFILE, KILN_TARGET\n");
 }
 
 TEST_CASE("a cache directory that cannot be used is a warning, and everything works") {
