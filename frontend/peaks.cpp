@@ -24,9 +24,6 @@ namespace kiln {
 
 namespace {
 
-/// Independent chains of multiply-adds: more than any CPU has in flight.
-constexpr int kChains = 24;
-
 /// Floating-point operations of `rounds` rounds; the sums go where the compiler cannot drop them.
 using Multiply = std::int64_t (*)(std::int64_t rounds, float* sink);
 /// x[i] = x[i] * 0.5 + y[i]; n is a multiple of 64.
@@ -37,33 +34,36 @@ struct Kernels {
   Stream stream;
 };
 
-// One pair of functions for each vector type: intrinsics are inlined only into functions of the same target.
-#define KILN_PEAK_KERNELS(NAME, TARGET, VECTOR, LANES, SET, LOAD, STORE, FMA)                  \
-  TARGET std::int64_t multiply_##NAME(std::int64_t rounds, float* sink) {                      \
-    VECTOR a = SET(0.999f), b = SET(0.001f), sums[kChains];                                    \
-    for (int i = 0; i < kChains; ++i) sums[i] = SET(static_cast<float>(i));                    \
-    for (std::int64_t r = 0; r < rounds; ++r) {                                                \
-      _Pragma("GCC unroll 24") for (int i = 0; i < kChains; ++i) sums[i] = FMA(sums[i], a, b); \
-    }                                                                                          \
-    for (int i = 0; i < kChains; ++i) STORE(sink, sums[i]);                                    \
-    return rounds * kChains * 2 * (LANES);                                                     \
-  }                                                                                            \
-  TARGET void stream_##NAME(float* x, const float* y, std::int64_t n) {                        \
-    VECTOR half = SET(0.5f);                                                                   \
-    for (std::int64_t i = 0; i < n; i += 4 * (LANES)) {                                        \
-      _Pragma("GCC unroll 4") for (int j = 0; j < 4; ++j) {                                    \
-        float* at = x + i + j * (LANES);                                                       \
-        STORE(at, FMA(LOAD(at), half, LOAD(y + i + j * (LANES))));                             \
-      }                                                                                        \
-    }                                                                                          \
+// One pair of functions for each vector type: intrinsics are inlined only into functions of the same target. CHAINS independent sums: more
+// than any CPU has in flight, and no more than fit into its registers.
+#define KILN_PEAK_KERNELS(NAME, TARGET, VECTOR, LANES, CHAINS, SET, LOAD, STORE, FMA)           \
+  TARGET std::int64_t multiply_##NAME(std::int64_t rounds, float* sink) {                       \
+    VECTOR a = SET(0.999f), b = SET(0.001f), sums[(CHAINS)];                                    \
+    for (int i = 0; i < (CHAINS); ++i) sums[i] = SET(static_cast<float>(i));                    \
+    for (std::int64_t r = 0; r < rounds; ++r) {                                                 \
+      _Pragma("GCC unroll 32") for (int i = 0; i < (CHAINS); ++i) sums[i] = FMA(sums[i], a, b); \
+    }                                                                                           \
+    for (int i = 1; i < (CHAINS); ++i) sums[0] = FMA(sums[i], a, sums[0]);                      \
+    STORE(sink, sums[0]);                                                                       \
+    return rounds * (CHAINS) * 2 * (LANES);                                                     \
+  }                                                                                             \
+  TARGET void stream_##NAME(float* x, const float* y, std::int64_t n) {                         \
+    VECTOR half = SET(0.5f);                                                                    \
+    for (std::int64_t i = 0; i < n; i += 4 * (LANES)) {                                         \
+      _Pragma("GCC unroll 4") for (int j = 0; j < 4; ++j) {                                     \
+        float* at = x + i + j * (LANES);                                                        \
+        STORE(at, FMA(LOAD(at), half, LOAD(y + i + j * (LANES))));                              \
+      }                                                                                         \
+    }                                                                                           \
   }
 
 #if defined(__x86_64__)
-KILN_PEAK_KERNELS(avx512, __attribute__((target("avx512f"))), __m512, 16, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps,
+KILN_PEAK_KERNELS(avx512, __attribute__((target("avx512f"))), __m512, 16, 24, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps,
                   _mm512_fmadd_ps)
-KILN_PEAK_KERNELS(avx2, __attribute__((target("avx2,fma"))), __m256, 8, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps)
+KILN_PEAK_KERNELS(avx2, __attribute__((target("avx2,fma"))), __m256, 8, 12, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps,
+                  _mm256_fmadd_ps)
 #define KILN_MUL_ADD(X, A, B) _mm_add_ps(_mm_mul_ps(X, A), B)
-KILN_PEAK_KERNELS(baseline, , __m128, 4, _mm_set1_ps, _mm_loadu_ps, _mm_storeu_ps, KILN_MUL_ADD)
+KILN_PEAK_KERNELS(baseline, , __m128, 4, 12, _mm_set1_ps, _mm_loadu_ps, _mm_storeu_ps, KILN_MUL_ADD)
 
 Kernels kernels() {
   switch (current_target().isa) {
@@ -77,14 +77,14 @@ Kernels kernels() {
 }
 #elif defined(__aarch64__)
 #define KILN_MUL_ADD(X, A, B) vfmaq_f32(B, X, A)
-KILN_PEAK_KERNELS(neon, , float32x4_t, 4, vdupq_n_f32, vld1q_f32, vst1q_f32, KILN_MUL_ADD)
+KILN_PEAK_KERNELS(neon, , float32x4_t, 4, 24, vdupq_n_f32, vld1q_f32, vst1q_f32, KILN_MUL_ADD)
 Kernels kernels() { return {multiply_neon, stream_neon}; }
 #else
 #define KILN_SAME(X) (X)
 #define KILN_LOAD(P) (*(P))
 #define KILN_STORE(P, V) (*(P) = (V))
 #define KILN_MUL_ADD(X, A, B) ((X) * (A) + (B))
-KILN_PEAK_KERNELS(plain, , float, 1, KILN_SAME, KILN_LOAD, KILN_STORE, KILN_MUL_ADD)
+KILN_PEAK_KERNELS(plain, , float, 1, 12, KILN_SAME, KILN_LOAD, KILN_STORE, KILN_MUL_ADD)
 Kernels kernels() { return {multiply_plain, stream_plain}; }
 #endif
 

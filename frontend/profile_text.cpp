@@ -20,6 +20,12 @@ std::string place(Loc where) {
   return fmt::format("{}:{}", file.substr(file.rfind('/') + 1), where.line);
 }
 
+/// What fits into a column of a table; traces have all.
+std::string shortened(const std::string& text) {
+  constexpr std::size_t kMost = 72;
+  return text.size() <= kMost ? text : text.substr(0, kMost - 3) + "...";
+}
+
 /// The larger of the shares of what the machine does: "91% fma", "85% L3". Empty for work too small to have one.
 std::string share_of_peak(const ProfileEntry& e, const Peaks& peaks, double us) {
   if (us <= 0 || (e.flops == 0 && e.bytes == 0)) return "";
@@ -29,7 +35,7 @@ std::string share_of_peak(const ProfileEntry& e, const Peaks& peaks, double us) 
   return fmt::format("{:.0f}% {}", 100 * std::max(fma, moving), fma >= moving ? "fma" : level.name);
 }
 
-constexpr const char* kHeader = "{:>11} {:>6} {:>9} {:>9} {:>9} {:>8} {:>10} {:>6}  {:<66} {}\n";
+constexpr const char* kHeader = "{:>11} {:>6} {:>9} {:>9} {:>9} {:>8} {:>10} {:>6}  {:<72} {}\n";
 
 std::string header(const char* time, const char* count) {
   return fmt::format(kHeader, time, "share", "MFLOP", "GFLOP/s", "MB", "GB/s", "of peak", count, "what", "where");
@@ -41,7 +47,7 @@ std::string line(const ProfileEntry& e, double us, double whole, double times, c
   return fmt::format(kHeader, fmt::format("{:.2f}", us), fmt::format("{:.1f}%", 100 * us / whole),
                      e.flops == 0 ? "" : fmt::format("{:.3f}", flops / 1e6), e.flops == 0 ? "" : fmt::format("{:.1f}", flops / us / 1e3),
                      fmt::format("{:.3f}", bytes / 1e6), fmt::format("{:.1f}", bytes / us / 1e3), share_of_peak(e, peaks, us / times),
-                     count, e.what, place(e.where));
+                     count, shortened(e.what), place(e.where));
 }
 
 /// Launches of a call that do the same work, wherever they stand.
