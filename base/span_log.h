@@ -24,6 +24,7 @@ struct SpanSite {
   std::string name;  ///< of the function; of a launch or op: what it computes
   Loc where;         ///< the user's line
   std::int64_t flops = 0, bytes = 0;
+  std::int64_t footprint = 0;      ///< bytes of distinct memory among `bytes`
   const SpanSite* call = nullptr;  ///< launch: the function's site
   int index = 0;                   ///< launch: place in the call
 };

@@ -13,11 +13,12 @@ namespace {
 CallSite make_site(const graph::Graph& graph, const runtime::Plan& plan, std::vector<Shape> shapes) {
   const PlanCost cost(graph, plan, shapes);
   CallSite site;
-  site.call = keep_span_site({SpanSite::Kind::call, graph.name(), user_location(), cost.flops(), cost.bytes_moved()});
+  const std::int64_t bytes = cost.bytes_moved();
+  site.call = keep_span_site({SpanSite::Kind::call, graph.name(), user_location(), cost.flops(), bytes, bytes});
   for (std::size_t i = 0; i < plan.launches.size(); ++i) {
     const runtime::Launch& l = plan.launches[i];
-    site.launches.push_back(keep_span_site(
-        {SpanSite::Kind::launch, cost.describe(l), cost.where(i), cost.flops(l), cost.bytes(l), site.call, static_cast<int>(i)}));
+    site.launches.push_back(keep_span_site({SpanSite::Kind::launch, cost.describe(l), cost.where(i), cost.flops(l), cost.bytes(l),
+                                            cost.footprint(l), site.call, static_cast<int>(i)}));
   }
   site.shapes = std::move(shapes);
   return site;

@@ -168,9 +168,9 @@ const Peaks::Level& Peaks::level(std::int64_t bytes) const {
   return levels.back();
 }
 
-double Peaks::least_us(std::int64_t flops, std::int64_t bytes) const {
+double Peaks::least_us(std::int64_t flops, std::int64_t bytes, std::int64_t footprint) const {
   const double computing = static_cast<double>(flops) / gflops / 1e3;
-  const double moving = static_cast<double>(bytes) / level(bytes).gigabytes_per_second / 1e3;
+  const double moving = static_cast<double>(bytes) / level(footprint).gigabytes_per_second / 1e3;
   return std::max(computing, moving);
 }
 

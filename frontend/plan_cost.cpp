@@ -99,6 +99,21 @@ std::int64_t PlanCost::bytes(const Launch& l) const {
   return total;
 }
 
+std::int64_t PlanCost::footprint(const Launch& l) const {
+  std::set<std::tuple<int, std::int64_t, std::int64_t>> seen;
+  std::int64_t total = 0;
+  for (ArgRef ref : references(l)) {
+    if (ref.where == ArgRef::Where::output) {
+      const runtime::PlanOutput& o = plan_.outputs[static_cast<std::size_t>(ref.index)];
+      if (o.in_place) ref = {ArgRef::Where::input, o.state_input};
+    }
+    const auto where = static_cast<int>(ref.where);
+    const bool arena = ref.where == ArgRef::Where::arena;
+    if (seen.emplace(where, arena ? slot(ref).first : ref.index, arena ? slot(ref).second : 0).second) total += bytes(ref);
+  }
+  return total;
+}
+
 std::int64_t PlanCost::bytes_moved() const {
   std::int64_t total = 0;
   for (const Launch& l : plan_.launches) total += bytes(l);

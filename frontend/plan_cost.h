@@ -19,6 +19,8 @@ class PlanCost {
   /// Floating-point operations and bytes of one launch or of all; see Cost.
   std::int64_t flops(const runtime::Launch& launch) const;
   std::int64_t bytes(const runtime::Launch& launch) const;
+  /// Bytes of distinct memory that a launch touches: a variable written in place counts once.
+  std::int64_t footprint(const runtime::Launch& launch) const;
   std::int64_t flops() const;
   std::int64_t bytes_moved() const;
 

@@ -8,7 +8,7 @@
 #include <cstring>
 #include <fstream>
 #include <map>
-#include <numeric>
+#include <utility>
 
 #include "base/flags.h"
 #include "base/require.h"
@@ -22,6 +22,7 @@ namespace {
 
 struct Times {
   std::vector<std::int64_t> nanoseconds;
+  std::vector<std::int64_t> outside;  ///< calls: less their launches
   std::int64_t total = 0;
 };
 
@@ -53,9 +54,11 @@ ProfileEntry make_entry(const SpanSite& site, Times& times) {
   if (site.kind == SpanSite::Kind::launch) e.launch = site.index;
   e.count = static_cast<std::int64_t>(times.nanoseconds.size());
   e.median_us = median_us(times.nanoseconds);
+  if (!times.outside.empty()) e.outside_us = median_us(times.outside);
   e.total_us = static_cast<double>(times.total) / 1e3;
   e.flops = site.flops;
   e.bytes = site.bytes;
+  e.footprint = site.footprint;
   return e;
 }
 
@@ -71,14 +74,23 @@ std::vector<Row> rows_of(const std::vector<Row>& all, SpanSite::Kind kind) {
   return rows;
 }
 
-std::vector<ProfileEntry> sum_up(const std::vector<Span>& spans) {
+std::map<const SpanSite*, Times> times_of(const std::vector<Span>& spans) {
   std::map<const SpanSite*, Times> by_site;
+  std::map<std::uint32_t, std::int64_t> in_launches;  // by thread: since its last call ended
   for (const Span& s : spans) {
     if (s.part) continue;
+    const std::int64_t took = s.end - s.begin;
     Times& t = by_site[s.site];
-    t.nanoseconds.push_back(s.end - s.begin);
-    t.total += s.end - s.begin;
+    t.nanoseconds.push_back(took);
+    t.total += took;
+    if (s.site->kind == SpanSite::Kind::launch) in_launches[s.thread] += took;
+    if (s.site->kind == SpanSite::Kind::call) t.outside.push_back(took - std::exchange(in_launches[s.thread], 0));
   }
+  return by_site;
+}
+
+std::vector<ProfileEntry> sum_up(const std::vector<Span>& spans) {
+  std::map<const SpanSite*, Times> by_site = times_of(spans);
   std::vector<Row> all;
   for (auto& [site, times] : by_site) all.emplace_back(site, make_entry(*site, times));
   std::vector<Row> launches = rows_of(all, SpanSite::Kind::launch);

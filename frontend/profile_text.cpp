@@ -29,7 +29,7 @@ std::string shortened(const std::string& text) {
 /// The larger of the shares of what the machine does: "91% fma", "85% L3". Empty for work too small to have one.
 std::string share_of_peak(const ProfileEntry& e, const Peaks& peaks, double us) {
   if (us <= 0 || (e.flops == 0 && e.bytes == 0)) return "";
-  const Peaks::Level& level = peaks.level(e.bytes);
+  const Peaks::Level& level = peaks.level(e.footprint);
   const double fma = static_cast<double>(e.flops) / us / 1e3 / peaks.gflops;
   const double moving = static_cast<double>(e.bytes) / us / 1e3 / level.gigabytes_per_second;
   return fmt::format("{:.0f}% {}", 100 * std::max(fma, moving), fma >= moving ? "fma" : level.name);
@@ -81,22 +81,28 @@ std::string groups_table(const std::vector<ProfileEntry>& launches, double whole
   return text;
 }
 
+std::string share_line(double us, double whole, const char* what) {
+  return fmt::format("{:>11.2f} {:>5.1f}%  {}\n", us, 100 * us / whole, what);
+}
+
 std::string call_table(const ProfileEntry& call, std::vector<ProfileEntry> launches, const Peaks& peaks) {
   double inside = 0, least = 0;
   for (const ProfileEntry& e : launches) {
     inside += e.median_us;
-    least += peaks.least_us(e.flops, e.bytes);
+    least += peaks.least_us(e.flops, e.bytes, e.footprint);
   }
-  const double whole = call.median_us, outside = std::max(0.0, whole - inside);
+  const double whole = call.median_us, unsteady = whole - inside - call.outside_us;
   std::string text = fmt::format("{} ({}): {} call{}, median {:.2f} us, {:.3f} ms in all\n", call.what, place(call.where), call.count,
                                  call.count == 1 ? "" : "s", whole, call.total_us / 1e3);
   std::stable_sort(launches.begin(), launches.end(),
                    [](const ProfileEntry& a, const ProfileEntry& b) { return a.median_us > b.median_us; });
   text += header("median us", "launch");
   for (const ProfileEntry& e : launches) text += line(e, e.median_us, whole, 1, std::to_string(e.launch), peaks);
-  text += fmt::format("{:>11.2f} {:>5.1f}%  outside of launches\n", outside, 100 * outside / whole);
+  text += share_line(call.outside_us, whole, "outside of launches");
+  if (unsteady > 0.05 * whole)
+    text += share_line(unsteady, whole, "more in the median call: its launches take unequal times; is the machine busy?");
   text += line(call, whole, whole, 1, std::to_string(launches.size()), peaks);
-  text += fmt::format("{:>11.2f} {:>5.1f}%  if every launch ran at peak\n", least, 100 * least / whole);
+  text += share_line(least, whole, "if every launch ran at peak");
   return text + groups_table(launches, whole, peaks);
 }
 

@@ -77,7 +77,8 @@ void OpSpan::finish(std::span<const Value> operands, const Attrs& attrs, const V
   const Loc where = user_location();
   const std::string what = fmt::format("{} {}", op_.name, types_text(operands, result));
   const SpanSite* site = span_site(fmt::format("{}|{}:{}", what, where.file, where.line), [&] {
-    return SpanSite{SpanSite::Kind::op, what, where, op_flops(op_, operands, attrs, result), bytes_moved(op_, operands, result)};
+    const std::int64_t bytes = bytes_moved(op_, operands, result);
+    return SpanSite{SpanSite::Kind::op, what, where, op_flops(op_, operands, attrs, result), bytes, bytes};
   });
   record_span({site, begin_, end});
 }

@@ -22,8 +22,8 @@ struct Peaks {
 
   /// The level that holds so many bytes.
   const Level& level(std::int64_t bytes) const;
-  /// No program does so many operations on so many bytes in fewer microseconds.
-  double least_us(std::int64_t flops, std::int64_t bytes) const;
+  /// No kernel does so many operations and moves so many bytes, of so much distinct memory, in fewer microseconds.
+  double least_us(std::int64_t flops, std::int64_t bytes, std::int64_t footprint) const;
 };
 
 /// Measures with so many threads; takes a third of a second at the first call for that number.
@@ -44,8 +44,10 @@ struct ProfileEntry {
   int launch = -1;   ///< launch: its place in the call
   std::int64_t count = 0;
   double median_us = 0, total_us = 0;
-  std::int64_t flops = 0;  ///< floating-point operations each time, as Cost::flops counts them
-  std::int64_t bytes = 0;  ///< bytes of the tensors read and written each time
+  double outside_us = 0;       ///< call: median time outside of its launches
+  std::int64_t flops = 0;      ///< floating-point operations each time, as Cost::flops counts them
+  std::int64_t bytes = 0;      ///< bytes of the tensors read and written each time
+  std::int64_t footprint = 0;  ///< bytes of distinct memory among them
 };
 
 struct ProfileOptions {

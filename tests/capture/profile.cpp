@@ -194,7 +194,7 @@ TEST_CASE("peaks: levels from near to far, and the least time of work") {
   CHECK(std::string(peaks.level(1000).name) == "L2");
   CHECK(std::string(peaks.level(std::int64_t{1} << 40).name) == "memory");
   for (const Peaks::Level& l : peaks.levels) CHECK(l.gigabytes_per_second > 0.1);
-  CHECK(peaks.least_us(2'000'000, 0) == 2 * peaks.least_us(1'000'000, 0));
-  CHECK(peaks.least_us(0, 1'000) > 0);
+  CHECK(peaks.least_us(2'000'000, 0, 0) == 2 * peaks.least_us(1'000'000, 0, 0));
+  CHECK(peaks.least_us(0, 1'000, 1'000) > peaks.least_us(0, 500, 500));
   CHECK(&measure_peaks(1) == &peaks);
 }
