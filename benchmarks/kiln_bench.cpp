@@ -10,6 +10,8 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,7 +56,7 @@ double milliseconds(const auto& call) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
 
-void steady(std::vector<bench::Workload>& all, const char* metric) {
+void steady(std::vector<bench::Workload>& all, const char* metric, int repetitions) {
   for (bench::Workload& w : all) {
     benchmark::RegisterBenchmark(w.name.c_str(),
                                  [prepare = w.prepare](benchmark::State& state) {
@@ -66,25 +68,78 @@ void steady(std::vector<bench::Workload>& all, const char* metric) {
         ->Unit(benchmark::kMicrosecond)
         ->UseRealTime()
         ->MinTime(0.05)
-        ->Repetitions(15);
+        ->Repetitions(repetitions);
   }
   JsonLines reporter(metric);
   benchmark::RunSpecifiedBenchmarks(&reporter);
 }
 
-/// The first call of a process, in ms: one process for each workload, so that none profits from another's.
-void first_calls(const std::vector<bench::Workload>& all, const char* metric) {
+/// Runs `measure` in one process for each workload, so that none profits from another's.
+void in_processes(const std::vector<bench::Workload>& all, const std::function<void(const bench::Workload&)>& measure) {
   for (const bench::Workload& w : all) {
     if (fork() == 0) {
-      auto call = w.prepare();
-      emit(w.name, metric, milliseconds(call));
-      rusage usage{};
-      getrusage(RUSAGE_SELF, &usage);
-      emit(w.name, std::string_view(metric) == "first_call_ms" ? "rss_mb" : "warm_rss_mb", static_cast<double>(usage.ru_maxrss) / 1024);
+      measure(w);
+      std::fflush(stdout);
       std::_Exit(0);
     }
-    wait(nullptr);
+    int status = 0;
+    wait(&status);
+    if (status != 0) std::fprintf(stderr, "kiln_bench: %s failed (wait status %d)\n", w.name.c_str(), status);
   }
+}
+
+double peak_megabytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+/// From the call to its result, in ms; then the memory that it and two more took.
+void first_call(const bench::Workload& w, bool warm) {
+  const bench::Call call = w.prepare();
+  emit(w.name, warm ? "warm_ms" : "first_call_ms", milliseconds(call));
+  call();
+  call();
+  emit(w.name, warm ? "warm_rss_mb" : "rss_mb", peak_megabytes());
+}
+
+/// Tracing and loading the code, without running it, in ms.
+void load(const bench::Workload& w) {
+  const bench::Call call = w.prepare();
+  if (call.load) emit(w.name, "load_ms", milliseconds(call.load));
+}
+
+/// The least time that the machine needs for the kernels of a call, by their operations and bytes.
+void limit(const bench::Workload& w) {
+  const bench::Call call = w.prepare();
+  call();
+  const kiln::Profile profile;
+  call();
+  const kiln::Peaks& peaks = kiln::measure_peaks();
+  double least = 0;
+  int launches = 0;
+  for (const kiln::ProfileEntry& e : profile.entries()) {
+    if (e.kind != kiln::ProfileEntry::Kind::launch) continue;
+    least += peaks.least_us(e.flops, e.bytes, e.footprint);
+    ++launches;
+  }
+  if (launches == 0) return;
+  emit(w.name, "limit_us", least);
+  emit(w.name, "launches", launches);
+}
+
+void emit_peaks() {
+  const kiln::Peaks& peaks = kiln::measure_peaks();
+  emit("machine", "gflops", peaks.gflops);
+  for (const kiln::Peaks::Level& l : peaks.levels) emit("machine", std::string(l.name) + "_gbs", l.gigabytes_per_second);
+}
+
+/// The first result of x + 1; `start` is when the process was begun, in nanoseconds of the monotonic clock.
+void start_up(std::int64_t start) {
+  const auto add = kiln::function([](kiln::Tensor x) { return x + 1; });
+  (void)add(kiln::ones({10}));
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  emit("start", "start_ms", static_cast<double>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count() - start) / 1e6);
 }
 
 /// Prints where the time of the workload goes, and writes a trace of a few calls.
@@ -107,8 +162,12 @@ void profile(const bench::Workload& w, const std::string& trace) {
 
 constexpr const char* kUsage = R"(usage: kiln_bench [PREFIX...] [--strict | --eager] [MODE]
   (none)                median time of a call
-  --first-call          first call of a process each: cold
-  --warm-call           the same, named warm: the cache is filled
+  --first-call          first call, each in a process of its own: call to result with an empty cache; peak memory
+  --warm-call           the same with a filled cache
+  --load                tracing and loading with a filled cache, without running
+  --limits              the least time of a call's kernels by the machine's peaks, and those peaks
+  --start NANOSECONDS   time to the first result of x + 1, since then on the monotonic clock
+  --repetitions N       medians are of so many (15)
   --profile             each kernel's time; takes one workload's name
   --trace FILE          with --profile: where the trace goes
   --list                names of the workloads
@@ -116,9 +175,11 @@ constexpr const char* kUsage = R"(usage: kiln_bench [PREFIX...] [--strict | --ea
 
 struct Options {
   std::vector<std::string> prefixes;
-  bool strict = false, eager = false, profile = false, list = false;
-  const char* once = nullptr;
-  std::string trace;
+  bool strict = false, eager = false;
+  std::string mode;   ///< "--first-call" ...; empty: steady
+  std::string trace;  ///< a file
+  std::int64_t start = 0;
+  int repetitions = 15;
 };
 
 [[noreturn]] void fail(const std::string& message) {
@@ -127,22 +188,22 @@ struct Options {
 }
 
 Options parse(int argc, char** argv) {
+  constexpr std::string_view kModes[] = {"--first-call", "--warm-call", "--load", "--limits", "--profile", "--list"};
   Options o;
   for (int i = 1; i < argc; ++i) {
     const std::string_view a = argv[i];
+    const bool has_value = i + 1 < argc;
     if (a == "--strict")
       o.strict = true;
     else if (a == "--eager")
       o.eager = true;
-    else if (a == "--first-call")
-      o.once = "first_call_ms";
-    else if (a == "--warm-call")
-      o.once = "warm_ms";
-    else if (a == "--profile")
-      o.profile = true;
-    else if (a == "--list")
-      o.list = true;
-    else if (a == "--trace" && i + 1 < argc)
+    else if (std::find(std::begin(kModes), std::end(kModes), a) != std::end(kModes))
+      o.mode = a;
+    else if (a == "--start" && has_value)
+      o.mode = a, o.start = std::atoll(argv[++i]);
+    else if (a == "--repetitions" && has_value)
+      o.repetitions = std::max(1, std::atoi(argv[++i]));
+    else if (a == "--trace" && has_value)
       o.trace = argv[++i];
     else if (a.starts_with("--"))
       fail("unknown option " + std::string(a) + "\n" + kUsage);
@@ -175,24 +236,33 @@ const bench::Workload& only(const std::vector<bench::Workload>& chosen, const Op
   fail("--profile takes one workload; these fit:" + names);
 }
 
+void run(const Options& o) {
+  if (o.mode == "--start") return start_up(o.start);
+  std::vector<bench::Workload> chosen = selected(o);
+  if (o.eager) kiln::run_eagerly(true);
+  if (o.mode == "--list") {
+    for (const bench::Workload& w : chosen) std::puts(w.name.c_str());
+  } else if (o.mode == "--profile") {
+    const bench::Workload& w = only(chosen, o);
+    profile(w, o.trace.empty() ? w.name + ".trace.json" : o.trace);
+  } else if (o.mode == "--first-call" || o.mode == "--warm-call") {
+    in_processes(chosen, [&](const bench::Workload& w) { first_call(w, o.mode == "--warm-call"); });
+  } else if (o.mode == "--load") {
+    in_processes(chosen, load);
+  } else if (o.mode == "--limits") {
+    in_processes(chosen, limit);
+    emit_peaks();
+  } else {
+    steady(chosen, o.strict ? "strict_us" : o.eager ? "eager_us" : "us", o.repetitions);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  const Options o = parse(argc, argv);
-  std::vector<bench::Workload> chosen = selected(o);
-  if (o.eager) kiln::run_eagerly(true);
-  if (o.list) {
-    for (const bench::Workload& w : chosen) std::puts(w.name.c_str());
-  } else if (o.profile) {
-    try {
-      const bench::Workload& w = only(chosen, o);
-      profile(w, o.trace.empty() ? w.name + ".trace.json" : o.trace);
-    } catch (const kiln::Error& e) {
-      fail(e.what());
-    }
-  } else if (o.once != nullptr) {
-    first_calls(chosen, o.once);
-  } else {
-    steady(chosen, o.strict ? "strict_us" : o.eager ? "eager_us" : "us");
+  try {
+    run(parse(argc, argv));
+  } catch (const std::exception& e) {
+    fail(e.what());
   }
 }

@@ -99,7 +99,7 @@ struct LanguageModel : nn::Model<LanguageModel> {
 template <class Net, class Optimizer>
 Workload training(std::string name, bool strict, std::function<Optimizer()> make_optimizer,
                   std::function<std::pair<Tensor, Tensor>()> make_batch) {
-  return {std::move(name), [=]() -> std::function<void()> {
+  return {std::move(name), [=]() -> Call {
             auto net = std::make_shared<Net>();
             auto optimizer = std::make_shared<Optimizer>(make_optimizer());
             FunctionOptions options;
@@ -114,7 +114,8 @@ Workload training(std::string name, bool strict, std::function<Optimizer()> make
                 },
                 options);
             auto [x, y] = make_batch();
-            return [=, x = x, y = y]() mutable { (void)step(*net, *optimizer, x, y); };
+            return {[=, x = x, y = y]() mutable { (void)step(*net, *optimizer, x, y); },
+                    [=, x = x, y = y]() mutable { step.concrete(*net, *optimizer, x, y).compile(); }};
           }};
 }
 

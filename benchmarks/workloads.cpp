@@ -24,10 +24,11 @@ Tensor normal(Shape shape) { return random::normal(shape); }
 /// A workload that calls the compiled `body` on fixed arguments.
 template <class F, class... A>
 Workload call_of(std::string name, bool strict, F body, std::function<std::tuple<A...>()> arguments) {
-  return {std::move(name), [strict, body, arguments]() -> std::function<void()> {
+  return {std::move(name), [strict, body, arguments]() -> Call {
             auto compiled = function(body, options(strict));
             auto data = arguments();
-            return [compiled, data]() mutable { std::apply([&](auto&... a) { (void)compiled(a...); }, data); };
+            return {[compiled, data]() mutable { std::apply([&](auto&... a) { (void)compiled(a...); }, data); },
+                    [compiled, data]() mutable { std::apply([&](auto&... a) { compiled.concrete(a...).compile(); }, data); }};
           }};
 }
 
@@ -60,9 +61,9 @@ Workload call20(bool strict) {
 }
 
 Workload eager_add() {
-  return {"eager_add", []() -> std::function<void()> {
+  return {"eager_add", []() -> Call {
             Tensor x = normal({10});
-            return [x] { (void)(x + x); };
+            return {[x] { (void)(x + x); }};
           }};
 }
 

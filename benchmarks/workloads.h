@@ -2,14 +2,24 @@
 #pragma once
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bench {
 
-/// A workload: `prepare` makes its data and returns one call, result complete when it returns.
+/// One workload, its data made.
+struct Call {
+  std::function<void()> run;   ///< the result is complete when it returns
+  std::function<void()> load;  ///< makes or loads its code without running it; empty if it has none
+
+  Call(std::function<void()> run, std::function<void()> load = {}) : run(std::move(run)), load(std::move(load)) {}  // NOLINT: implicit
+  void operator()() const { run(); }
+};
+
+/// `prepare` makes its data and returns one call.
 struct Workload {
   std::string name;
-  std::function<std::function<void()>()> prepare;
+  std::function<Call()> prepare;
 };
 
 /// All workloads, in the order of the table. strict: compiled with eager's bits.

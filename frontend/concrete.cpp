@@ -25,6 +25,8 @@ std::string Concrete::signature() const {
 
 Cost Concrete::cost() const { return detail::cost_of(*entry_); }
 
+void Concrete::compile() const { (void)entry_->code(); }
+
 MemoryPlan Concrete::memory_plan() const { return detail::memory_plan_of(*entry_); }
 
 }  // namespace kiln

@@ -175,7 +175,8 @@ double Peaks::least_us(std::int64_t flops, std::int64_t bytes, std::int64_t foot
 }
 
 const Peaks& measure_peaks(int threads) {
-  KILN_REQUIRE(threads >= 1 && threads <= 1024, ValueError, "measure_peaks: {} threads are not from 1 to 1024", threads);
+  KILN_REQUIRE(threads >= 0 && threads <= 1024, ValueError, "measure_peaks: {} threads are not from 0 to 1024", threads);
+  if (threads == 0) threads = num_threads();
   static std::mutex word;
   static auto& known = *new std::map<int, Peaks>;
   const std::lock_guard lock(word);

@@ -1,6 +1,6 @@
 """Workloads shared by the peers' scripts: shapes, timing, output.
 
-Each script runs one library: `[MODE=...] [THREADS=N] python jax_.py [PREFIX,PREFIX]` and prints one JSON line a figure:
+Each script runs one library: `[MODE=...] [THREADS=N] [BENCH_SECONDS=S] python jax_.py [PREFIX,PREFIX]` and prints one JSON line a figure:
 {"peer": "jax", "workload": "mlp_step", "metric": "us", "value": 125.0}.
 """
 import json
@@ -13,6 +13,7 @@ import numpy as np
 
 rng = np.random.default_rng(0)
 THREADS = int(os.environ.get("THREADS", "1"))
+SECONDS = float(os.environ.get("BENCH_SECONDS", "1.5"))
 MODE = os.environ.get("MODE", "")
 PREFIXES = sys.argv[1].split(",") if len(sys.argv) > 1 else None
 _LIBRARY = os.path.basename(sys.argv[0]).split("_")[0]
@@ -26,33 +27,33 @@ MATMULS = [(32, 784, 128), (512, 512, 512), (1024, 1024, 1024), (2048, 2048, 204
 
 
 def want(workload):
-    return PREFIXES is None or any(workload.startswith(p) for p in PREFIXES)
+    """Also of the first word of names: "row" is wanted if "row_softmax" is."""
+    return PREFIXES is None or any(workload.startswith(p) or p.startswith(workload + "_") for p in PREFIXES)
 
 
 def emit(workload, metric, value):
     print(json.dumps({"peer": PEER, "workload": workload, "metric": metric, "value": value}), flush=True)
 
 
-def timeit(workload, step, seconds=1.5, least=7, metric="us"):
-    """Emits the first call in ms and the median call in us; step() runs once to completion. Short calls are timed in batches of 5 ms."""
+def timeit(workload, step, metric="us"):
+    """Emits the first call in ms and the median call in us; step() runs once to completion. Short calls are timed in batches of 5 ms,
+    for BENCH_SECONDS and at least seven times; calls above 0.2 s three times."""
     if not want(workload):
         return
     start = time.perf_counter()
     step()
     emit(workload, "first_call_ms", round((time.perf_counter() - start) * 1e3, 2))
     step()
-    step()
     start = time.perf_counter()
     step()
-    batch = max(1, int(0.005 / max(time.perf_counter() - start, 1e-7)))
+    once = time.perf_counter() - start
+    batch, least = max(1, int(0.005 / max(once, 1e-7))), 7 if once < 0.2 else 3
     samples, begin = [], time.perf_counter()
-    while len(samples) < least or time.perf_counter() - begin < seconds:
+    while len(samples) < least or time.perf_counter() - begin < SECONDS:
         start = time.perf_counter()
         for _ in range(batch):
             step()
         samples.append((time.perf_counter() - start) / batch)
-        if len(samples) >= least and time.perf_counter() - begin > 20:
-            break
     emit(workload, metric, round(float(np.median(samples)) * 1e6, 3))
 
 

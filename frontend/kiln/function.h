@@ -66,6 +66,8 @@ class Concrete {
   std::string signature() const;
   Cost cost() const;
   MemoryPlan memory_plan() const;
+  /// Makes the code now, or loads it from the cache, so that the first call need not.
+  void compile() const;
 
  private:
   std::shared_ptr<detail::Entry> entry_;

@@ -26,8 +26,8 @@ struct Peaks {
   double least_us(std::int64_t flops, std::int64_t bytes, std::int64_t footprint) const;
 };
 
-/// Measures with so many threads; takes a third of a second at the first call for that number.
-const Peaks& measure_peaks(int threads);
+/// Measures with so many threads, or as many as Kiln uses (0); takes a third of a second at the first call for that number.
+const Peaks& measure_peaks(int threads = 0);
 
 /// Equal work at one place of the program, summed up.
 struct ProfileEntry {
