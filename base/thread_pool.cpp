@@ -5,11 +5,13 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <climits>
 #include <memory>
 #include <mutex>
@@ -29,6 +31,20 @@ using Body = void (*)(void* context, std::int64_t begin, std::int64_t end);
 
 /// Rounds of waiting before a thread sleeps: some tens of microseconds.
 constexpr int kSpins = 4000;
+
+using Clock = std::chrono::steady_clock;
+
+/// A worker whose chunk took longer looks whether the system had taken its CPU away.
+constexpr auto kLongChunk = std::chrono::microseconds(150);
+/// Jobs of which the caller's own chunk took longer are shared whatever else runs on the CPUs.
+constexpr auto kLongJob = std::chrono::milliseconds(1);
+constexpr int kMostAlone = 4096;  ///< jobs in a row that the caller does alone when CPUs are scarce
+
+/// How often the system has taken the CPU from this thread.
+long preemptions() {
+  rusage usage;
+  return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nivcsw : 0;
+}
 
 void relax() {
 #if defined(__x86_64__)
@@ -64,12 +80,18 @@ struct Job {
   }
 };
 
-/// What one worker is told. States: kIdle (spinning), kWork, kAsleep.
+/// What one worker is told. States: kIdle (spinning, or told nothing), kWork (not begun), kTaken (the worker is at it), kAsleep.
 struct alignas(64) Mailbox {
-  static constexpr std::uint32_t kIdle = 0, kWork = 1, kAsleep = 2;
+  static constexpr std::uint32_t kIdle = 0, kWork = 1, kTaken = 2, kAsleep = 3;
   std::atomic<std::uint32_t> state{kIdle};
   Job job{};
   std::int64_t chunk = 0;
+
+  /// True for one of those who ask: the worker, and the caller once it has nothing else to do.
+  bool claim(std::uint32_t next) {
+    std::uint32_t expected = kWork;
+    return state.compare_exchange_strong(expected, next, std::memory_order_acquire, std::memory_order_relaxed);
+  }
 };
 
 constinit thread_local bool inside_worker = false;
@@ -78,6 +100,20 @@ class Pool {
  public:
   void run(const Job& job) {
     if (busy_.exchange(true, std::memory_order_acquire)) return job.run_all();
+    if (alone_ > 0) {
+      --alone_;
+      inside_worker = true;
+      job.run_all();
+      inside_worker = false;
+    } else {
+      share(job);
+    }
+    busy_.store(false, std::memory_order_release);
+  }
+
+ private:
+  void share(const Job& job) {
+    Clock::time_point start = Clock::now();
     std::int64_t helpers = std::min<std::int64_t>(job.chunks - 1, grow(job.chunks - 1));
     remaining_.store(static_cast<std::uint32_t>(helpers), std::memory_order_relaxed);
     for (std::int64_t i = 0; i < helpers; ++i) post(*mailboxes_[static_cast<std::size_t>(i)], job, i + 1);
@@ -85,12 +121,30 @@ class Pool {
     inside_worker = true;
     job.run(0);
     for (std::int64_t chunk = helpers + 1; chunk < job.chunks; ++chunk) job.run(chunk);
+    // What a worker has not begun by now (it may be waking up, or have no CPU) is done sooner here.
+    for (std::int64_t i = helpers; i-- > 0;) {
+      if (!mailboxes_[static_cast<std::size_t>(i)]->claim(Mailbox::kIdle)) continue;
+      job.run(i + 1);
+      remaining_.fetch_sub(1, std::memory_order_relaxed);
+    }
     inside_worker = false;
+    if (remaining_.load(std::memory_order_acquire) == 0) return;
+    Clock::time_point own = Clock::now();
     wait();
-    busy_.store(false, std::memory_order_release);
+    judge(own - start, Clock::now() - own);
   }
 
- private:
+  /// Small jobs do not gain from workers that wait for a CPU themselves: after such a job the caller does some alone, each time more.
+  void judge(Clock::duration own, Clock::duration waited) {
+    bool preempted = preempted_.exchange(false, std::memory_order_relaxed);
+    if (preempted && own < kLongJob && waited > own / 2 + kLongChunk) {
+      penalty_ = std::min(2 * penalty_ + 8, kMostAlone);
+      alone_ = penalty_;
+    } else if (penalty_ > 0) {
+      --penalty_;
+    }
+  }
+
   /// Makes up to `wanted` workers; how many there are (fewer if the system refuses).
   std::int64_t grow(std::int64_t wanted) {
     while (static_cast<std::int64_t>(mailboxes_.size()) < wanted) {
@@ -128,22 +182,32 @@ class Pool {
   void work(Mailbox& mailbox) {
     DefaultFloatEnvironment environment;  // a new thread inherits the control word of the one that made it
     inside_worker = true;
+    long preempted_before = preemptions();
     while (true) {
       await(mailbox);
+      Clock::time_point start = Clock::now();
       mailbox.job.run(mailbox.chunk);
+      if (Clock::now() - start > kLongChunk) {
+        long count = preemptions();
+        if (count != preempted_before) preempted_.store(true, std::memory_order_relaxed);
+        preempted_before = count;
+      }
       mailbox.state.store(Mailbox::kIdle, std::memory_order_relaxed);
       if (remaining_.fetch_sub(1, std::memory_order_seq_cst) == 1 && caller_asleep_.load(std::memory_order_seq_cst)) futex_wake(remaining_);
     }
   }
 
+  /// Returns when the mailbox's chunk is the worker's.
   static void await(Mailbox& mailbox) {
-    for (int spin = 0; spin < kSpins; ++spin) {
-      if (mailbox.state.load(std::memory_order_acquire) == Mailbox::kWork) return;
-      relax();
+    while (true) {
+      for (int spin = 0; spin < kSpins; ++spin) {
+        if (mailbox.state.load(std::memory_order_relaxed) == Mailbox::kWork && mailbox.claim(Mailbox::kTaken)) return;
+        relax();
+      }
+      std::uint32_t idle = Mailbox::kIdle;
+      if (!mailbox.state.compare_exchange_strong(idle, Mailbox::kAsleep, std::memory_order_relaxed)) continue;
+      while (mailbox.state.load(std::memory_order_relaxed) == Mailbox::kAsleep) futex_wait(mailbox.state, Mailbox::kAsleep);
     }
-    std::uint32_t idle = Mailbox::kIdle;
-    if (!mailbox.state.compare_exchange_strong(idle, Mailbox::kAsleep, std::memory_order_acquire)) return;
-    while (mailbox.state.load(std::memory_order_acquire) == Mailbox::kAsleep) futex_wait(mailbox.state, Mailbox::kAsleep);
   }
 
   void wait() {
@@ -159,6 +223,8 @@ class Pool {
   std::atomic<bool> busy_{false};
   alignas(64) std::atomic<std::uint32_t> remaining_{0};
   std::atomic<bool> caller_asleep_{false};
+  std::atomic<bool> preempted_{false};               ///< a worker lost its CPU during a job
+  int penalty_ = 0, alone_ = 0;                      // guarded by busy_
   std::vector<std::unique_ptr<Mailbox>> mailboxes_;  // guarded by busy_
 };
 
