@@ -2,6 +2,7 @@
 #include "ops/kernels/contraction.h"
 
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -11,6 +12,7 @@ namespace kiln::ops {
 namespace {
 
 constexpr std::int64_t kTaskFlops = 1 << 20;       ///< less work than this is not worth a thread
+constexpr std::int64_t kBatchesOfThread = 8;       ///< with that many, no batch element is shared by threads
 constexpr std::int64_t kEpilogueElements = 16384;  ///< results of one call of an epilogue that had to wait
 
 /// The same contraction with its operands exchanged: rows become columns.
@@ -40,33 +42,68 @@ bool should_exchange(const ContractionPhase& phase) {
   return right_by_depth && left_by_depth && rows >= 8 && 2 * (rows * depth + rows * cols) < cols * depth;
 }
 
-void run_phase(const ContractionPhase& phase, const ContractionRun& run, bool swapped) {
-  PhaseRunner runner(phase, run, swapped);
-  std::int64_t batches = phase.batch.size, rows = phase.row.size, cols = phase.col.size;
-  std::int64_t element_flops = 2 * std::max<std::int64_t>(phase.depth.size, 1);
-  auto grain = [&](std::int64_t unit_flops) { return std::max<std::int64_t>(1, kTaskFlops / std::max<std::int64_t>(unit_flops, 1)); };
-  int threads = num_threads();
-  if (batches >= 4 * threads || batches * rows * cols * element_flops < 2 * kTaskFlops ||
-      (batches > 1 && rows * cols * element_flops < 2 * kTaskFlops)) {
-    parallel_for(batches, grain(rows * cols * element_flops), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t b = begin; b < end; ++b) runner.run(b, 0, rows, 0, cols);
-    });
-    return;
+/// How threads share a phase: each batch element is cut into pieces along its rows or its columns.
+struct Division {
+  bool by_cols = false;
+  std::int64_t unit = 1;    ///< a piece has a multiple of so many rows or columns, except at the end
+  std::int64_t length = 1;  ///< all rows or columns
+  std::int64_t pieces = 1;
+
+  std::int64_t boundary(std::int64_t piece) const {
+    std::int64_t units = (length + unit - 1) / unit;
+    std::int64_t whole = units / pieces, rest = units % pieces;
+    return std::min(length, (whole * piece + rest * piece / pieces) * unit);
   }
-  // Columns if there are enough for every thread: then no part of the right operand is packed twice.
-  std::int64_t unit = runner.tile_cols();
-  bool by_cols = cols >= 2 * unit * threads && cols >= rows / 4;
-  if (!by_cols) unit = runner.tile_rows();
-  std::int64_t length = by_cols ? cols : rows, other = by_cols ? rows : cols;
-  for (std::int64_t b = 0; b < batches; ++b) {
-    parallel_for((length + unit - 1) / unit, grain(unit * other * element_flops), [&](std::int64_t begin, std::int64_t end) {
-      std::int64_t from = begin * unit, to = std::min(length, end * unit);
-      if (by_cols) {
-        runner.run(b, 0, rows, from, to);
+};
+
+/// Columns if each thread gets enough of them: then no part of the right operand is read or packed twice. Else rows.
+Division divide(const ContractionPhase& phase, const PhaseRunner& runner) {
+  std::int64_t batches = phase.batch.size, rows = phase.row.size, cols = phase.col.size, threads = num_threads();
+  Division division{.length = rows};
+  if (batches >= kBatchesOfThread * threads) return division;
+  std::int64_t pieces = threads / std::gcd(batches, threads);
+  std::int64_t tiles = cols / runner.tile_cols();
+  division.by_cols = cols >= rows ? tiles >= pieces : 4 * cols >= rows && tiles >= 2 * pieces;
+  division.length = division.by_cols ? cols : rows;
+  division.unit = division.by_cols ? runner.lanes() : runner.row_unit();
+  if (division.length < division.unit * pieces) division.unit = 1;
+  division.pieces = std::min(pieces, division.length);
+  return division;
+}
+
+/// False, with nothing done, if the phase is one of columns that the driver cannot read in place.
+bool run_phase(const ContractionPhase& phase, const ContractionRun& run, bool swapped) {
+  PhaseRunner runner(phase, run, swapped);
+  if (phase.diagonal && !runner.left_direct()) return false;
+  std::int64_t batches = phase.batch.size, rows = phase.row.size, cols = phase.col.size;
+  Division division = divide(phase, runner);
+  std::int64_t piece_flops = 2 * rows * cols * std::max<std::int64_t>(phase.depth.size, 1) / division.pieces;
+  std::int64_t grain = std::max<std::int64_t>(1, kTaskFlops / std::max<std::int64_t>(piece_flops, 1));
+  parallel_for(batches * division.pieces, grain, [&](std::int64_t begin, std::int64_t end) {
+    while (begin < end) {
+      std::int64_t batch = begin / division.pieces, first = begin % division.pieces;
+      std::int64_t last = std::min(division.pieces, first + end - begin);
+      std::int64_t from = division.boundary(first), to = division.boundary(last);
+      if (division.by_cols) {
+        runner.run(batch, 0, rows, from, to);
       } else {
-        runner.run(b, from, to, 0, cols);
+        runner.run(batch, from, to, 0, cols);
       }
-    });
+      begin += last - first;
+    }
+  });
+  return true;
+}
+
+void run_phase(const ContractionPhase& phase, const ContractionRun& run) {
+  bool floating = run.problem->dtype == DType::float32 || run.problem->dtype == DType::float64;
+  std::optional<ContractionPhase> diagonal;
+  if (floating && run.epilogue == nullptr) diagonal = diagonal_phase(phase);
+  if (diagonal && run_phase(*diagonal, run, false)) return;
+  if (should_exchange(phase)) {
+    run_phase(exchange(phase), run, true);
+  } else {
+    run_phase(phase, run, false);
   }
 }
 
@@ -89,22 +126,15 @@ void run_epilogue_at_end(const ContractionRun& run) {
 }  // namespace
 
 void run_contraction(const ContractionRun& run) {
-  auto run_one = [](const ContractionPhase& phase, const ContractionRun& part) {
-    if (should_exchange(phase)) {
-      run_phase(exchange(phase), part, true);
-    } else {
-      run_phase(phase, part, false);
-    }
-  };
   if (run.problem->num_windows == 0) {
     ContractionPhase phase = plain_phase(*run.problem);
-    if (!phase.empty()) run_one(phase, run);
+    if (!phase.empty()) run_phase(phase, run);
     return;
   }
   std::vector<ContractionPhase> phases = split_phases(*run.problem);
   ContractionRun part = run;
   if (phases.size() > 1) part.epilogue = nullptr;
-  for (const ContractionPhase& phase : phases) run_one(phase, part);
+  for (const ContractionPhase& phase : phases) run_phase(phase, part);
   if (run.epilogue != nullptr && phases.size() > 1) run_epilogue_at_end(run);
 }
 

@@ -11,12 +11,15 @@
 namespace kiln::ops {
 namespace {
 
-constexpr std::int64_t kDepthBlock = 512;            ///< depth of a packed block of the right operand
-constexpr std::int64_t kSlidingDepth = 1280;         ///< the same where neighbouring rows share most of their left elements
-constexpr std::int64_t kRightBytes = 640 << 10;      ///< size of such a block: part of the second-level cache
-constexpr std::int64_t kUnpackedRows = 192;          ///< fewer rows do not pay for packing the right operand
-constexpr std::int64_t kLeftBytes = 96 << 10;        ///< left rows packed together; the widest panel may need more
-constexpr std::int64_t kLeftRows = 512;              ///< most rows packed together
+constexpr std::int64_t kDepthBlock = 512;        ///< depth of a packed block of the right operand
+constexpr std::int64_t kSlidingDepth = 1280;     ///< the same where neighbouring rows share most of their left elements
+constexpr std::int64_t kRightBytes = 640 << 10;  ///< size of such a block: part of the second-level cache
+constexpr std::int64_t kUnpackedRows = 192;      ///< fewer rows do not pay for packing the right operand
+constexpr std::int64_t kLeftBytes = 96 << 10;    ///< left rows packed together; the widest panel may need more
+constexpr std::int64_t kLeftRows = 512;          ///< most rows packed together
+constexpr std::int64_t kTransposeCols = 256;     ///< fewer columns do not pay for transposing left rows
+constexpr std::int64_t kTransposeDepth = 64;     ///< nor does a depth that the first-level cache holds anyway
+constexpr std::int64_t kPageBytes = 4096;
 constexpr std::int64_t kStageElements = 160 << 10;   ///< left elements staged together
 constexpr std::int64_t kWholeDepth = 2048;           ///< deeper sums of narrow results are kept aside between blocks
 constexpr std::int64_t kGroupElements = 8192;        ///< results kept in the first-level cache for the epilogue
@@ -114,7 +117,7 @@ PhaseRunner::PhaseRunner(const ContractionPhase& phase, const ContractionRun& ru
       stage_(phase.num_windows == 0 || RowTable(phase, elements_.same()).skips_padding() ? std::nullopt
                                                                                          : LeftStage::make(phase, kStageElements)),
       phase_(stage_ ? stage_->phase() : original_),
-      kernels_(KILN_FOR_TARGET(micro_kernels)(elements_.compute)),
+      kernels_(phase.diagonal ? KILN_FOR_TARGET(diagonal_kernels)(elements_.compute) : KILN_FOR_TARGET(micro_kernels)(elements_.compute)),
       table_(phase_, elements_.same()),
       lhs_(static_cast<const std::byte*>(swapped ? run.rhs : run.lhs)),
       rhs_(static_cast<const std::byte*>(swapped ? run.lhs : run.rhs)),
@@ -125,7 +128,8 @@ PhaseRunner::PhaseRunner(const ContractionPhase& phase, const ContractionRun& ru
   if (phase_.depth.count > 0) lhs_depth_step_ = phase_.depth.loops[static_cast<std::size_t>(phase.depth.count - 1)].lhs_stride;
   rhs_depth_ = linear_stride(phase.depth, Operand::rhs, 0);
   bool same = elements_.same();
-  left_direct_ = stage_.has_value() || (same && (phase.num_windows == 0 || table_.skips_padding()));
+  left_transposed_ = should_transpose_left();
+  left_direct_ = !left_transposed_ && (stage_.has_value() || (same && (phase.num_windows == 0 || table_.skips_padding())));
   right_direct_ = same && rhs_depth_ && linear_stride(phase.col, Operand::rhs, 1) == 1;
   out_direct_ = same && linear_stride(phase.col, Operand::out, 1) == 1;
   auto inner_run = [](const LoopGroup& group) {
@@ -136,6 +140,16 @@ PhaseRunner::PhaseRunner(const ContractionPhase& phase, const ContractionRun& ru
   std::int64_t depth_run = inner_run(phase.depth), row_run = inner_run(phase.row);
   depth_inside_ = depth_run >= std::min<std::int64_t>(row_run, 8);
   choose_tile();
+}
+
+/// Columns of a left operand that are contiguous are read in place, unless neighbours along the depth are whole pages apart: then they
+/// compete for the same few lines of the caches.
+bool PhaseRunner::should_transpose_left() const {
+  if (!elements_.same() || original_.num_windows > 0 || original_.diagonal) return false;
+  std::optional<std::int64_t> depth_stride = linear_stride(phase_.depth, Operand::lhs, 1);
+  if (!depth_stride || linear_stride(phase_.row, Operand::lhs, 0) != 1) return false;
+  bool same_lines = *depth_stride * elements_.stored_bytes % kPageBytes == 0;
+  return same_lines && phase_.col.size >= kTransposeCols && phase_.depth.size >= kTransposeDepth && phase_.row.size >= kernels_.lanes;
 }
 
 void PhaseRunner::choose_tile() {
@@ -252,7 +266,12 @@ PhaseRunner::Left PhaseRunner::pack_left(const Block& block, std::int64_t row, s
   cut_runs(scratch.rows, row - block.row0, rows, scratch.panel_rows);
   PackJob job{.widening = elements_.widening, .from = lhs, .to = panel};
   job.windows = {phase_.windows.data(), static_cast<std::size_t>(phase_.num_windows)};
-  if (depth_inside_) {
+  if (left_transposed_) {
+    job.outer = scratch.depth;
+    job.inner = scratch.panel_rows;
+    job.to_outer = 1;
+    job.to_inner = block.depths;
+  } else if (depth_inside_) {
     job.outer = scratch.panel_rows;
     job.inner = scratch.depth;
     job.to_outer = block.depths;
@@ -261,9 +280,9 @@ PhaseRunner::Left PhaseRunner::pack_left(const Block& block, std::int64_t row, s
     job.inner = scratch.panel_rows;
     job.to_outer = rows;
   }
-  job.to_inner = 1;
+  if (!left_transposed_) job.to_inner = 1;
   KILN_FOR_TARGET(pack)(job);
-  if (depth_inside_) return {panel, row, block.depths, 1, true};
+  if (depth_inside_ || left_transposed_) return {panel, row, block.depths, 1, true};
   return {panel, row, 1, rows, true};
 }
 
@@ -328,6 +347,7 @@ void PhaseRunner::run_group(const Block& block, const Left& left, std::int64_t r
     call.right = element(rhs_, batch_offset(phase_, Operand::rhs, block.batch) + block.depth * *rhs_depth_ + block.col);
   }
   if (!left.packed) call.left_depth = lhs_depth_step_;
+  if (phase_.diagonal) call.left = static_cast<const std::byte*>(call.left) + block.col * elements_.compute_bytes;
   std::byte* finished = nullptr;
   std::int64_t finished_row = block.cols;
   if (out_direct_) {
@@ -409,10 +429,12 @@ void prefetch_left(const TileCall& call, const TileRows::Tile& tile, std::int64_
 /// Tiles of rows with equal taps, as evenly high as possible, each against all columns.
 void PhaseRunner::run_class(const Block& block, const RowClass& rows, TileCall call) const {
   std::int64_t right_step = (block.right != nullptr ? block.width * block.depths : block.width) * elements_.compute_bytes;
+  std::int64_t left_step = phase_.diagonal ? block.width * elements_.compute_bytes : 0;
+  const std::byte* left = static_cast<const std::byte*>(call.left);
   const std::byte* right = static_cast<const std::byte*>(call.right);
   std::byte* out = static_cast<std::byte*>(call.out);
   std::int64_t panels = (block.cols + block.width - 1) / block.width;
-  bool prefetch = call.left_depth == 1 && block.cols > block.width && block.depths >= 64;
+  bool prefetch = !phase_.diagonal && call.left_depth == 1 && block.cols > block.width && block.depths >= 64;
   TileRows source(rows, kernels_.rows[block.width / kernels_.lanes]);
   TileRows::Tile tiles[2];
   source.next(tiles[0]);
@@ -421,12 +443,14 @@ void PhaseRunner::run_class(const Block& block, const RowClass& rows, TileCall c
     source.next(tiles[1 - i]);
     call.left_rows = tile.left;
     call.out_rows = tile.out;
+    call.left = left;
     call.right = right;
     call.out = out;
     for (std::int64_t panel = 0; panel < panels; ++panel) {
       if (prefetch) prefetch_left(call, tiles[1 - i], elements_.compute_bytes, panel, panels);
       call.cols = std::min(block.width, block.cols - panel * block.width);
       kernels_.at(tile.height, (call.cols + kernels_.lanes - 1) / kernels_.lanes)(call);
+      call.left = static_cast<const std::byte*>(call.left) + left_step;
       call.right = static_cast<const std::byte*>(call.right) + right_step;
       call.out = static_cast<std::byte*>(call.out) + block.width * elements_.compute_bytes;
     }

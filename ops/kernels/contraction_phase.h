@@ -28,7 +28,11 @@ class PhaseRunner {
   PhaseRunner(const PhaseRunner&) = delete;
   /// Computes rows [row0, row1) x columns [col0, col1) of one batch element.
   void run(std::int64_t batch, std::int64_t row0, std::int64_t row1, std::int64_t col0, std::int64_t col1) const;
-  std::int64_t tile_rows() const { return kernels_.rows[tile_vectors_]; }
+  /// Whether the left operand (or a copy of the parts that windows slide over) is read in place.
+  bool left_direct() const { return left_direct_; }
+  std::int64_t lanes() const { return kernels_.lanes; }
+  /// Rows that are best not shared by threads.
+  std::int64_t row_unit() const { return stage_ && stage_->rows() < phase_.row.size ? stage_->rows() : 1; }
   std::int64_t tile_cols() const { return tile_vectors_ * kernels_.lanes; }
 
  private:
@@ -53,6 +57,7 @@ class PhaseRunner {
     bool packed = false;
   };
   void choose_tile();
+  bool should_transpose_left() const;
   std::int64_t right_panel_cols(std::int64_t cols) const;
   std::int64_t group_rows(const Block& block) const;
   void run_part(const Part& part) const;
@@ -81,7 +86,8 @@ class PhaseRunner {
   std::int64_t lhs_depth_step_ = 0;  ///< along the innermost depth loop
   std::optional<std::int64_t> rhs_depth_;
   bool left_direct_ = false, right_direct_ = false, out_direct_ = false;
-  bool depth_inside_ = false;  ///< packed left rows are row-major: depth runs are copied
+  bool left_transposed_ = false;  ///< packed left rows are row-major, though depth is not contiguous in memory
+  bool depth_inside_ = false;     ///< packed left rows are row-major: depth runs are copied
   std::int64_t tile_vectors_ = 1;
 };
 

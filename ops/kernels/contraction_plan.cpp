@@ -7,6 +7,8 @@
 namespace kiln::ops {
 namespace {
 
+constexpr std::int64_t kDiagonalCols = 4;  ///< a shorter axis stays one of the batch
+
 /// One window's share of a phase: which outputs, which taps, and the window without holes.
 struct WindowPhase {
   std::int64_t row_first = 0, row_step = 1, rows = 0;
@@ -146,6 +148,20 @@ std::vector<ContractionPhase> split_phases(const Contraction& problem) {
       residue[static_cast<std::size_t>(i--)] = 0;
     if (i < 0) return phases;
   }
+}
+
+std::optional<ContractionPhase> diagonal_phase(const ContractionPhase& phase) {
+  if (phase.col.size != 1 || phase.batch.count == 0) return std::nullopt;
+  const ContractionLoop& inner = phase.batch.loops[static_cast<std::size_t>(phase.batch.count - 1)];
+  bool contiguous = inner.lhs_stride == 1 && inner.rhs_stride == 1 && inner.out_stride == 1;
+  if (!contiguous || inner.extent < kDiagonalCols) return std::nullopt;
+  ContractionPhase diagonal = phase;
+  diagonal.diagonal = true;
+  diagonal.col = {};
+  diagonal.col.push(inner);
+  --diagonal.batch.count;
+  diagonal.batch.size /= inner.extent;
+  return diagonal;
 }
 
 std::optional<std::int64_t> linear_stride_of_loops(const LoopGroup& group, Operand operand, std::int64_t alone) {

@@ -38,6 +38,7 @@ struct ContractionPhase {
   std::array<WindowCheck, kMaxWindows> windows;
   int num_windows = 0;
   std::int64_t lhs_base = 0, rhs_base = 0, out_base = 0;
+  bool diagonal = false;  ///< columns are an axis of all three tensors, contiguous in each: column j of lhs meets column j of rhs
 
   bool empty() const { return batch.size == 0 || row.size == 0 || col.size == 0; }
 };
@@ -46,6 +47,10 @@ struct ContractionPhase {
 ContractionPhase plain_phase(const Contraction& problem);
 /// One phase for each combination of residues of the dilated windows (one alone without dilation). Together they write every output once.
 std::vector<ContractionPhase> split_phases(const Contraction& problem);
+
+/// The phase with its innermost batch loop as columns, for a contraction without columns of its own (a depthwise convolution, say);
+/// nothing if that loop is short, or not contiguous everywhere.
+std::optional<ContractionPhase> diagonal_phase(const ContractionPhase& phase);
 
 /// Neighbouring indices of a group along its innermost loop, as lhs sees them.
 struct Run {

@@ -41,6 +41,10 @@ void LeftStage::add_axes() {
     const ContractionLoop& loop = phase_.depth.loops[at(i)];
     if (!depth_slides[at(i)]) axes_[at(count_++)] = {loop.extent, loop.lhs_stride, 0, -1, -1, i};
   }
+  for (int i = 0; phase_.diagonal && i < phase_.col.count; ++i) {
+    const ContractionLoop& loop = phase_.col.loops[at(i)];
+    axes_[at(count_++)] = {loop.extent, loop.lhs_stride, 0, -1, -1, -1, i};
+  }
   std::sort(axes_.begin(), axes_.begin() + count_, [](const Axis& a, const Axis& b) { return a.from > b.from; });
 }
 
@@ -77,6 +81,8 @@ void LeftStage::lay_out() {
       staged_.depth.loops[at(w.depth)].lhs_stride = axis.to * w.depth_step;
     } else if (axis.row_loop >= 0) {
       staged_.row.loops[at(axis.row_loop)].lhs_stride = axis.to;
+    } else if (axis.col_loop >= 0) {
+      staged_.col.loops[at(axis.col_loop)].lhs_stride = axis.to;
     } else {
       staged_.depth.loops[at(axis.depth_loop)].lhs_stride = axis.to;
     }

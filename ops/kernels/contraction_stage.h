@@ -30,7 +30,7 @@ class LeftStage {
   struct Axis {
     std::int64_t extent = 1, from = 0, to = 0;
     int window = -1;  ///< that moves along it
-    int row_loop = -1, depth_loop = -1;
+    int row_loop = -1, depth_loop = -1, col_loop = -1;
   };
   LeftStage(const ContractionPhase& phase) : phase_(phase), staged_(phase) {}
   void add_axes();

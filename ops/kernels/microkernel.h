@@ -46,6 +46,8 @@ struct MicroKernels {
   TileKernel at(std::int64_t row_count, std::int64_t vector_count) const { return tiles[row_count][vector_count]; }
 };
 
-KILN_DECLARE_PER_ISA(const MicroKernels& micro_kernels(ComputeType type))
+/// `diagonal_kernels` are those in which column j of the left operand meets column j of the right one: left[... + j] instead of left[...].
+/// There are none for integers.
+KILN_DECLARE_PER_ISA(const MicroKernels& micro_kernels(ComputeType type); const MicroKernels& diagonal_kernels(ComputeType type))
 
 }  // namespace kiln::ops

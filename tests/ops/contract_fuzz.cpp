@@ -94,10 +94,10 @@ std::int64_t random_length(Rng& rng) {
 
 RandomCase random_product(Rng& rng, bool large) {
   static const std::vector<std::string> equations = {
-      "mk,kn->mn",      "km,kn->mn",       "mk,nk->mn",       "km,nk->mn",   "mk,kn->nm",   "km,nk->nm",   "bmk,bkn->bmn",
-      "bkm,bnk->bmn",   "mbk,nbk->bmn",    "mk,k->m",         "k,kn->n",     "m,n->mn",     "k,k->",       "bk,bk->b",
-      "ambk,kbn->mabn", "bqhd,bkhd->bhqk", "bhqk,bkhd->bqhd", "abk,kn->abn", "mkl,kln->mn", "mkl,lkn->mn", "mkl,lnk->nm",
-      ",mn->mn",        "mn,->nm",         "ab,ab->ba",       "abc,abd->cd", "abc,dbc->ad"};
+      "mk,kn->mn",    "km,kn->mn",    "mk,nk->mn",      "km,nk->mn",       "mk,kn->nm",       "km,nk->nm",   "bmk,bkn->bmn",
+      "bkm,bnk->bmn", "mbk,nbk->bmn", "kb,kb->b",       "mkb,kb->mb",      "mk,k->m",         "k,kn->n",     "m,n->mn",
+      "k,k->",        "bk,bk->b",     "ambk,kbn->mabn", "bqhd,bkhd->bhqk", "bhqk,bkhd->bqhd", "abk,kn->abn", "mkl,kln->mn",
+      "mkl,lkn->mn",  "mkl,lnk->nm",  ",mn->mn",        "mn,->nm",         "ab,ab->ba",       "abc,abd->cd", "abc,dbc->ad"};
   RandomCase c;
   c.view = ContractView::make(rng.pick(equations));
   Lengths lengths;
@@ -110,16 +110,17 @@ RandomCase random_product(Rng& rng, bool large) {
 
 /// A convolution, or the contraction that gives one of its gradients.
 RandomCase random_convolution(Rng& rng, bool large) {
-  static const std::vector<std::string> equations = {"nyxc,yxco->nyxo", "nyxc,yxco->nyxo",    "nyxgc,yxcgo->nyxgo",
-                                                     "ncyx,oyxc->noyx", "nxc,xco->nxo",       "nyxc,nyxo->yxco",
-                                                     "cyxn,yxoc->oyxn", "nzyxc,zyxco->nzyxo", "nyxg,yxg->nyxg"};
+  static const std::vector<std::string> equations = {"nyxc,yxco->nyxo", "nyxc,yxco->nyxo", "nyxgc,yxcgo->nyxgo", "ncyx,oyxc->noyx",
+                                                     "nxc,xco->nxo",    "nyxc,nyxo->yxco", "cyxn,yxoc->oyxn",    "nzyxc,zyxco->nzyxo",
+                                                     "nyxg,yxg->nyxg",  "nyxg,yxg->nyxg"};
   RandomCase c;
   std::string equation = rng.pick(equations);
   std::string window = equation.find('z') != std::string::npos ? "zyx" : equation.find('y') != std::string::npos ? "yx" : "x";
   c.view = ContractView::make(equation, window);
   Lengths left, right;
   for (char label : std::string("ngco")) {
-    std::int64_t most = label == 'n' ? (large ? 60 : 9) : label == 'g' ? 3 : 20;
+    bool depthwise = equation.find('c') == std::string::npos;
+    std::int64_t most = label == 'n' ? (large ? 60 : 9) : label == 'g' ? (depthwise ? 40 : 3) : 20;
     left[label] = right[label] = rng.chance(0.02)                ? 0
                                  : rng.chance(0.3) && most == 20 ? rng.pick<std::int64_t>({1, 3, 16, 32, 64, 70})
                                                                  : rng.between(1, most);

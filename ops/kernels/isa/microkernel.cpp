@@ -7,7 +7,10 @@
 namespace kiln::ops::KILN_ISA {
 namespace {
 
-template <class T, int rows, int vectors, bool partial>
+/// Whether an element of the left operand meets all columns, or each column has its own.
+enum class Left { broadcast, diagonal };
+
+template <class T, Left kind, int rows, int vectors, bool partial>
 [[gnu::always_inline]] inline void compute_tile(const TileCall& call) {
   constexpr int lanes = kLanes<T>;
   constexpr int last = vectors - 1;
@@ -39,10 +42,15 @@ template <class T, int rows, int vectors, bool partial>
       for (int v = 0; v < vectors; ++v) right[v] = partial && v == last ? load_partial<T>(b + v * lanes, mask) : load<T>(b + v * lanes);
 #pragma GCC unroll 8
       for (int i = 0; i < rows; ++i) {
-        Vector<T> x = splat<T>(*row[i]);
-        row[i] += left_depth;
+        Vector<T> x;
+        if constexpr (kind == Left::broadcast) x = splat<T>(*row[i]);
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; ++v) sum[i][v] = multiply_add<T>(x, right[v], sum[i][v]);
+        for (int v = 0; v < vectors; ++v) {
+          const T* own = row[i] + v * lanes;
+          if constexpr (kind == Left::diagonal) x = partial && v == last ? load_partial<T>(own, mask) : load<T>(own);
+          sum[i][v] = multiply_add<T>(x, right[v], sum[i][v]);
+        }
+        row[i] += left_depth;
       }
       b += right_depth;
     }
@@ -61,45 +69,45 @@ template <class T, int rows, int vectors, bool partial>
   }
 }
 
-template <class T, int rows, int vectors>
+template <class T, Left kind, int rows, int vectors>
 void tile(const TileCall& call) {
   if (call.cols == vectors * kLanes<T>) {
-    compute_tile<T, rows, vectors, false>(call);
+    compute_tile<T, kind, rows, vectors, false>(call);
   } else {
-    compute_tile<T, rows, vectors, true>(call);
+    compute_tile<T, kind, rows, vectors, true>(call);
   }
 }
 
-template <class T, int vectors, int rows>
+template <class T, Left kind, int vectors, int rows>
 void add_tiles(MicroKernels& kernels) {
   if constexpr (rows > 0) {
-    kernels.tiles[rows][vectors] = tile<T, rows, vectors>;
-    add_tiles<T, vectors, rows - 1>(kernels);
+    kernels.tiles[rows][vectors] = tile<T, kind, rows, vectors>;
+    add_tiles<T, kind, vectors, rows - 1>(kernels);
   }
 }
 
 /// Tiles of `vectors` vectors up to `rows` high.
-template <class T, int vectors, int rows>
+template <class T, Left kind, int vectors, int rows>
 void add_width(MicroKernels& kernels) {
   kernels.lanes = kLanes<T>;
   kernels.vectors = vectors;
   kernels.rows[vectors] = rows;
-  add_tiles<T, vectors, rows>(kernels);
+  add_tiles<T, kind, vectors, rows>(kernels);
 }
 
-template <class T>
+template <class T, Left kind>
 MicroKernels floating_tiles() {
   MicroKernels kernels;
 #if defined(KILN_ISA_avx512)
   // 32 registers: 24 accumulators leave room for the right operand's vectors and one broadcast.
-  add_width<T, 1, 8>(kernels);
-  add_width<T, 2, 8>(kernels);
-  add_width<T, 3, 8>(kernels);
-  add_width<T, 4, 6>(kernels);
+  add_width<T, kind, 1, 8>(kernels);
+  add_width<T, kind, 2, 8>(kernels);
+  add_width<T, kind, 3, 8>(kernels);
+  add_width<T, kind, 4, 6>(kernels);
 #else
-  add_width<T, 1, 8>(kernels);
-  add_width<T, 2, 6>(kernels);
-  add_width<T, 3, 4>(kernels);
+  add_width<T, kind, 1, 8>(kernels);
+  add_width<T, kind, 2, 6>(kernels);
+  add_width<T, kind, 3, 4>(kernels);
 #endif
   return kernels;
 }
@@ -107,16 +115,16 @@ MicroKernels floating_tiles() {
 template <class T>
 MicroKernels integer_tiles() {
   MicroKernels kernels;
-  add_width<T, 1, 4>(kernels);
-  add_width<T, 2, 4>(kernels);
+  add_width<T, Left::broadcast, 1, 4>(kernels);
+  add_width<T, Left::broadcast, 2, 4>(kernels);
   return kernels;
 }
 
 }  // namespace
 
 const MicroKernels& micro_kernels(ComputeType type) {
-  static const MicroKernels f32 = floating_tiles<float>();
-  static const MicroKernels f64 = floating_tiles<double>();
+  static const MicroKernels f32 = floating_tiles<float, Left::broadcast>();
+  static const MicroKernels f64 = floating_tiles<double, Left::broadcast>();
   static const MicroKernels u32 = integer_tiles<std::uint32_t>();
   static const MicroKernels u64 = integer_tiles<std::uint64_t>();
   switch (type) {
@@ -130,6 +138,12 @@ const MicroKernels& micro_kernels(ComputeType type) {
       break;
   }
   return u64;
+}
+
+const MicroKernels& diagonal_kernels(ComputeType type) {
+  static const MicroKernels f32 = floating_tiles<float, Left::diagonal>();
+  static const MicroKernels f64 = floating_tiles<double, Left::diagonal>();
+  return type == ComputeType::f32 ? f32 : f64;
 }
 
 }  // namespace kiln::ops::KILN_ISA
