@@ -174,6 +174,8 @@ std::int64_t PlanCost::bytes(const ArgRef& ref) const {
       return tensor_bytes(plan_.outputs[index].type);
     case ArgRef::Where::arena:
       return slot(ref).second;
+    case ArgRef::Where::view:
+      return value(plan_.views[index].bytes);
     case ArgRef::Where::constant:
       break;
   }
@@ -275,8 +277,10 @@ MemoryBlock PlanCost::block(int index, std::int64_t offset, std::int64_t size) c
   MemoryBlock b{offset, size, -1, -1, "", {}};
   for (std::size_t l = 0; l < plan_.launches.size(); ++l) {
     const std::vector<ArgRef> all = references(plan_.launches[l]);
-    const bool used =
-        std::any_of(all.begin(), all.end(), [&](const ArgRef& r) { return r.where == ArgRef::Where::arena && r.index == index; });
+    const bool used = std::any_of(all.begin(), all.end(), [&](const ArgRef& r) {
+      const ArgRef& whole = r.where == ArgRef::Where::view ? plan_.views[static_cast<std::size_t>(r.index)].of : r;
+      return whole.where == ArgRef::Where::arena && whole.index == index;
+    });
     if (!used) continue;
     if (b.first_launch < 0) {
       b.first_launch = static_cast<int>(l);

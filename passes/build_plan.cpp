@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <tuple>
 #include <unordered_map>
 
 #include "base/require.h"
@@ -13,6 +14,7 @@
 #include "passes/build_plan_origin.h"
 #include "passes/kernel_spec.h"
 #include "passes/plan_memory.h"
+#include "passes/storage.h"
 
 namespace kiln::passes {
 namespace {
@@ -29,6 +31,7 @@ class PlanBuilder {
   PlanBuilder(const FusedGraph& fused, Numerics numerics, const graph::Graph* captured)
       : graph_(fused.graph),
         fusions_(fused.fusions),
+        storage_(graph_, fused.views),
         numerics_(numerics),
         dims_(graph_, plan_),
         order_(static_cast<int>(fusions_.size())),
@@ -38,6 +41,7 @@ class PlanBuilder {
   Plan run() {
     plan_.name = graph_.name();
     build_kernels();
+    find_homes();
     add_data_edges();
     add_outputs();
     choose_in_place();
@@ -49,7 +53,7 @@ class PlanBuilder {
 
  private:
   static std::size_t at(int i) { return static_cast<std::size_t>(i); }
-  NodeId base(NodeId n) const { return base_of(graph_, n); }
+  NodeId base(NodeId n) const { return storage_.base(n); }
   bool is_parameter(NodeId n) const { return graph_.node(n).op == nullptr; }
   const std::optional<BuiltKernel>& kernel(int fusion) const { return kernels_[at(fusion)]; }
 
@@ -66,14 +70,32 @@ class PlanBuilder {
     }
   }
 
+  /// Operands of assembled concats live in the concat's memory.
+  void find_homes() {
+    for (NodeId n : storage_.views()) {
+      if (!storage_.is_assembled(n)) continue;
+      Dim begin = 0;
+      for (NodeId operand : graph_.node(n).operands) {
+        home_[base(operand)] = {n, begin};
+        begin = begin + bytes_of(operand);
+      }
+    }
+  }
+
+  /// The value in whose memory `n` lies: itself, or the outermost concat that it is written into.
+  NodeId home(NodeId n) const {
+    for (auto found = home_.find(n); found != home_.end(); found = home_.find(n)) n = found->second.concat;
+    return n;
+  }
+
   void add_data_edges() {
     for (std::size_t f = 0; f < fusions_.size(); ++f) {
       for (NodeId view : fusions_[f].inputs) {
-        const NodeId n = base(view);
-        std::vector<int>& readers = readers_[n];
-        if (!readers.empty() && readers.back() == static_cast<int>(f)) continue;
-        readers.push_back(static_cast<int>(f));
-        if (launch_of_[at(n)] >= 0) order_.add(launch_of_[at(n)], static_cast<int>(f));
+        std::vector<int>& readers = readers_[home(base(view))];
+        if (readers.empty() || readers.back() != static_cast<int>(f)) readers.push_back(static_cast<int>(f));
+        storage_.for_each_part(base(view), [&](NodeId part) {
+          if (launch_of_[at(part)] >= 0) order_.add(launch_of_[at(part)], static_cast<int>(f));
+        });
       }
     }
   }
@@ -95,7 +117,7 @@ class PlanBuilder {
       out.source = PlanOutput::Source::input;
       out.index = n;
       handed_out_.push_back(n);
-    } else if (launch_of_[at(n)] < 0) {
+    } else if (launch_of_[at(n)] < 0 && !storage_.is_assembled(n)) {
       out.source = PlanOutput::Source::constant;
       out.index = constant(n);
     } else if (earlier != output_of_.end()) {
@@ -136,6 +158,7 @@ class PlanBuilder {
       PlanOutput& out = plan_.outputs[at(output)];
       if (out.state_input < 0) continue;
       const int launch = launch_of_[at(node)];
+      if (launch < 0) continue;  // several launches write it
       const NodeId variable = out.state_input;
       if (std::find(handed_out_.begin(), handed_out_.end(), variable) != handed_out_.end()) continue;
       if (!may_overwrite(launch, node, variable)) continue;
@@ -150,6 +173,8 @@ class PlanBuilder {
   /// True if the launch reads `input`, if at all, only at the index at which it writes `output`.
   bool may_overwrite(int launch, NodeId output, NodeId input) const {
     const Fusion& fusion = fusions_[at(launch)];
+    const auto reads_part = [&](NodeId view) { return base(view) == input && storage_.is_slice(view); };
+    if (std::any_of(fusion.inputs.begin(), fusion.inputs.end(), reads_part)) return false;
     const bool contracts = fusion.kind == FusionKind::contract;
     if (contracts) {
       for (NodeId operand : graph_.node(fusion.root).operands) {
@@ -195,6 +220,10 @@ class PlanBuilder {
     std::vector<NodeId> taken;  // blocks of inputs that this launch overwrites
     if (fusions_[at(fusion)].kind == FusionKind::contract) place_product(fusion, now);
     for (NodeId n : fusions_[at(fusion)].outputs) {
+      if (home(n) != n) {
+        place_home(home(n), now);
+        continue;
+      }
       if (!in_arena(n) || block_of_.count(n) != 0) continue;
       const int last = std::max(now, last_read(n));
       const NodeId input = dying_input(fusion, n, now, taken);
@@ -206,6 +235,12 @@ class PlanBuilder {
         block_of_[n] = new_block(bytes_of(n), now, last);
       }
     }
+  }
+
+  /// Memory for a concat, when the first of its parts is written.
+  void place_home(NodeId concat, int now) {
+    if (output_of_.count(concat) != 0 || block_of_.count(concat) != 0) return;
+    block_of_[concat] = new_block(bytes_of(concat), now, std::max(now, last_read(concat)));
   }
 
   int last_read(NodeId n) const {
@@ -223,7 +258,7 @@ class PlanBuilder {
     if (!kernel(fusion)) return -1;
     for (NodeId view : kernel(fusion)->inputs) {
       const NodeId n = base(view);
-      if (!in_arena(n) || launch_of_[at(n)] == fusion || last_read(n) != now || bytes_of(n) != bytes_of(output)) continue;
+      if (!in_arena(n) || home(n) != n || launch_of_[at(n)] == fusion || last_read(n) != now || bytes_of(n) != bytes_of(output)) continue;
       if (std::find(taken.begin(), taken.end(), n) != taken.end()) continue;
       if (may_overwrite(fusion, output, n) && reads_same_index(fusion, n)) return n;
     }
@@ -248,7 +283,7 @@ class PlanBuilder {
     for (NodeId n : kernel(fusion)->outputs) {
       const bool fresh = in_arena(n) || !plan_.outputs[at(output_of_.at(n))].in_place;
       if (!fresh || bytes_of(n) != bytes_of(root) || !may_overwrite(fusion, n, root)) continue;
-      if (in_arena(n)) block_of_[n] = new_block(bytes_of(n), now, std::max(now, last_read(n)));
+      if (in_arena(n) && home(n) == n) block_of_[n] = new_block(bytes_of(n), now, std::max(now, last_read(n)));
       product_in_[root] = n;
       return;
     }
@@ -259,9 +294,23 @@ class PlanBuilder {
 
   ArgRef where(NodeId view) {
     const NodeId n = base(view);
-    if (is_parameter(n)) return {ArgRef::Where::input, n};
     const auto product = product_in_.find(n);
     if (product != product_in_.end()) return where(product->second);
+    if (!storage_.is_slice(view) && home(n) == n) return memory_of(n);
+    Dim offset = storage_.offset(view) * static_cast<std::int64_t>(size_of(graph_.node(n).type.dtype));
+    for (auto found = home_.find(n); found != home_.end(); found = home_.find(found->second.concat)) offset = offset + found->second.begin;
+    return part(memory_of(home(n)), offset, bytes_of(view));
+  }
+
+  ArgRef part(ArgRef whole, Dim offset, Dim bytes) {
+    const auto key = std::tuple(whole.where, whole.index, offset.bits(), bytes.bits());
+    const auto [entry, fresh] = view_of_.try_emplace(key, static_cast<int>(plan_.views.size()));
+    if (fresh) plan_.views.push_back({whole, dims_.id(offset), dims_.id(bytes)});
+    return {ArgRef::Where::view, entry->second};
+  }
+
+  ArgRef memory_of(NodeId n) {
+    if (is_parameter(n)) return {ArgRef::Where::input, n};
     const auto block = block_of_.find(n);
     if (block != block_of_.end()) return {ArgRef::Where::arena, block->second};
     const auto output = output_of_.find(n);
@@ -292,6 +341,7 @@ class PlanBuilder {
 
   const graph::Graph& graph_;
   const std::vector<Fusion>& fusions_;
+  const Storage storage_;
   Numerics numerics_;
   Plan plan_;
   DimProgram dims_;
@@ -309,6 +359,12 @@ class PlanBuilder {
   std::vector<MemoryBlock> blocks_;
   std::map<NodeId, int> block_of_;
   std::map<NodeId, NodeId> product_in_;  ///< products that lie in an output's memory
+  struct Home {
+    NodeId concat;
+    Dim begin;  ///< bytes
+  };
+  std::unordered_map<NodeId, Home> home_;  ///< operands of assembled concats
+  std::map<std::tuple<ArgRef::Where, std::int32_t, std::int64_t, std::int64_t>, int> view_of_;
 };
 
 }  // namespace

@@ -61,6 +61,10 @@ class Printer {
 
   std::string place(const ArgRef& ref) const {
     static constexpr std::string_view names[] = {"input", "output", "arena", "constant"};
+    if (ref.where == ArgRef::Where::view) {
+      const runtime::PlanView& view = plan_.views[static_cast<std::size_t>(ref.index)];
+      return fmt::format("{} from byte {} on", place(view.of), length(view.offset));
+    }
     std::string text = fmt::format("{} {}", names[static_cast<int>(ref.where)], ref.index);
     if (ref.where != ArgRef::Where::arena) return text;
     const runtime::ArenaSlot& slot = plan_.arena[static_cast<std::size_t>(ref.index)];

@@ -11,7 +11,9 @@
 //  7. Kernels over the same elements that share a tensor become one kernel with several outputs, as far as its arguments and body stay
 //  small.
 //  8. Reductions over rows of at most kMaxRow elements, what they read and what reads them become one kernel that takes a row at a time.
-//  9. A contraction takes elementwise consumers while a tile is in cache, as long as they stream few tensors: an SGD update yes, an Adam
+//  9. Side by side elements of a tensor that is in memory anyway are read where they are: such a slice is a view. A large concat is one too,
+//  if each of its operands can be written into its memory.
+// 10. A contraction takes elementwise consumers while a tile is in cache, as long as they stream few tensors: an SGD update yes, an Adam
 //  update no.
 #pragma once
 #include <cstdint>
@@ -26,7 +28,7 @@ inline constexpr int kScalarOps = 10;           ///< rule 4
 inline constexpr double kScalarCost = 40;       ///< ... up to this cost: a power is worth a launch
 inline constexpr int kMaxBody = 160;            ///< ops of one kernel
 inline constexpr int kMaxArguments = 24;        ///< tensors that one kernel reads and writes
-inline constexpr int kMaxEpilogueStreams = 5;   ///< tensors of the result's size that an epilogue reads and writes (rule 9)
+inline constexpr int kMaxEpilogueStreams = 5;   ///< tensors of the result's size that an epilogue reads and writes (rule 10)
 inline constexpr std::int64_t kMaxRow = 16384;  ///< elements of a row that stays in cache between passes over it (rule 8)
 inline constexpr std::int64_t kSmall = 2048;    ///< elements up to which a launch costs more than its work
 inline constexpr double kSmallCost = 20;        ///< cost up to which an expression on so few elements may be computed again

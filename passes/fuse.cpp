@@ -102,7 +102,7 @@ class Writer {
 
 class Reader {
  public:
-  explicit Reader(mlir::func::FuncOp function) : function_(function), result_{graph::Graph(function.getName().str()), {}} {}
+  explicit Reader(mlir::func::FuncOp function) : function_(function), result_{graph::Graph(function.getName().str()), {}, {}} {}
 
   FusedGraph run() {
     const graph::Graph parameters = ir::export_graph(function_);
@@ -117,7 +117,7 @@ class Reader {
       else if (auto end = llvm::dyn_cast<ir::ReturnOp>(op))
         read(end);
       else
-        add(op);
+        add_outside(op);
     }
     return std::move(result_);
   }
@@ -129,6 +129,11 @@ class Reader {
     const NodeId n = result_.graph.add(*ir::op_def(&op), std::move(operands), ir::attrs_of(&op), ir::source_line(op.getLoc()));
     nodes_[op.getResult(0)] = n;
     return n;
+  }
+
+  void add_outside(mlir::Operation& op) {
+    const NodeId n = add(op);
+    if (llvm::isa<ir::SliceOp, ir::ConcatOp>(op)) result_.views.push_back(n);
   }
 
   void read(ir::FusionOp op) {

@@ -27,15 +27,16 @@ struct Fusion {
   FusionKind kind = FusionKind::loop;
   std::vector<graph::NodeId> nodes;  ///< members, operands first
   std::vector<graph::NodeId>
-      inputs;  ///< values in memory that members read: parameters, large constants, other fusions' outputs, reshapes of them
+      inputs;  ///< values in memory that members read: parameters, large constants, other fusions' outputs, views of them
   std::vector<graph::NodeId> outputs;  ///< members whose values others read
   graph::NodeId root = -1;             ///< the reduce (of a row the first), arg_reduce, contract or scatter_add; -1 for a loop
 };
 
-/// A graph divided into launches. Reshapes outside of fusions are views; everything else outside is a parameter or a constant.
+/// A graph divided into launches. Everything outside of fusions is a parameter, a constant or a view.
 struct FusedGraph {
   graph::Graph graph;
-  std::vector<Fusion> fusions;  ///< each after those whose outputs it reads
+  std::vector<Fusion> fusions;       ///< each after those whose outputs it reads
+  std::vector<graph::NodeId> views;  ///< slices and concats that cost nothing, see storage.h; reshapes outside of fusions always do
 };
 
 /// Folds transposes of a contraction's operands and of its result into its equation, where strides do their work, and swaps operands where
@@ -53,9 +54,6 @@ FusedGraph fuse_rows(FusedGraph fused);
 
 /// reuse_clamped, fold_into_contractions, divide, fuse_rows.
 FusedGraph fuse(const graph::Graph& graph);
-
-/// The node whose memory a top-level value shares: `node` itself, or what it is a reshape of.
-graph::NodeId base_of(const graph::Graph& graph, graph::NodeId node);
 
 /// A constant of one value, whatever its shape: it lives in kernels, not in memory.
 bool is_scalar_constant(const graph::Node& node);

@@ -13,6 +13,7 @@
 #include "passes/cost_model.h"
 #include "passes/fuse.h"
 #include "passes/kernel_spec.h"
+#include "passes/storage.h"
 
 namespace kiln::passes {
 namespace {
@@ -25,7 +26,7 @@ constexpr NodeId kSeveral = -2;
 constexpr std::ptrdiff_t kReadersTried = 4;
 constexpr std::size_t kLargestPlanConstant = 65536;
 
-/// A value in memory that an atom reads. `view` is the reshape through which it does, else `base` itself.
+/// A value in memory that an atom reads. `view` is the reshape or slice through which it does, else `base` itself.
 struct Leaf {
   NodeId view = kNobody;
   NodeId base = kNobody;
@@ -51,8 +52,11 @@ class Divider {
  public:
   explicit Divider(const graph::Graph& graph)
       : graph_(graph),
+        storage_(graph),
         uses_(count(), 0),
         in_memory_(count(), false),
+        handed_out_(count(), false),
+        placed_(count(), false),
         cost_(count()),
         latest_(count(), kNobody),
         follows_(count(), kNobody),
@@ -81,6 +85,8 @@ class Divider {
     return emit();
   }
 
+  std::vector<NodeId> views() const { return storage_.views(); }
+
  private:
   static std::size_t at(NodeId n) { return static_cast<std::size_t>(n); }
   std::size_t count() const { return graph_.nodes().size(); }
@@ -95,6 +101,7 @@ class Divider {
     const auto demand = [&](NodeId n) {
       ++uses_[at(n)];
       in_memory_[at(n)] = true;
+      handed_out_[at(storage_.base(n))] = true;
     };
     for (NodeId n : graph_.results()) demand(n);
     for (const graph::StateWrite& w : graph_.state_writes()) {
@@ -118,13 +125,15 @@ class Divider {
   void estimate() {
     for (NodeId n = 0; n < size(); ++n) {
       if (node(n).op == nullptr) continue;
+      if (shares_memory(n)) storage_.add_view(n);
       follows_[at(n)] = followed_root(n);
       Estimate e{cost::op_cost(node(n)), cost::is_view(node(n)) ? 0 : 1, 0};
       for (NodeId operand : node(n).operands) {
         if (is_scalar_constant(node(operand))) continue;
         if (follows_[at(n)] != kNobody && follows_[at(operand)] == follows_[at(n)]) continued_[at(operand)] = true;
         const bool written = in_epilogue(operand) && follows_[at(operand)] != follows_[at(n)];
-        const bool from_memory = is_given(operand) || root_kind(node(operand)) || written || (uses_[at(operand)] > 1 && !is_cheap(operand));
+        const bool from_memory = is_given(operand) || storage_.is_view(operand) || root_kind(node(operand)) || written ||
+                                 (uses_[at(operand)] > 1 && !is_cheap(operand));
         if (from_memory) {
           e.tensors += 8 * cost::elements(node(operand).type.shape) > cost::elements(node(n).type.shape) ? 1 : 0;
         } else {
@@ -136,6 +145,15 @@ class Divider {
       cost_[at(n)] = e;
       latest_[at(n)] = latest(n);
     }
+  }
+
+  /// A slice of side by side elements of something that is in memory anyway.
+  bool shares_memory(NodeId n) const {
+    if (in_memory_[at(n)] || !slice_offset(graph_, n)) return false;
+    const NodeId base = storage_.base(node(n).operands[0]);
+    if (is_scalar_constant(node(base)) || cost::is_view(node(base))) return false;
+    if (is_given(base) || root_kind(node(base)) || in_memory_[at(base)]) return true;
+    return uses_[at(node(n).operands[0])] > 1 && !(is_cheap(base) && follows_[at(base)] == kNobody);
   }
 
   /// The last node that must have been computed before n can be, n itself if it may be in memory; -1 for what is made from parameters.
@@ -184,6 +202,10 @@ class Divider {
     std::unordered_map<NodeId, int> body_size;
     for (NodeId n = size(); n-- > 0;) {
       if (uses_[at(n)] == 0 || is_given(n)) continue;
+      if (storage_.is_view(n)) {
+        in_memory_[at(node(n).operands[0])] = true;
+        continue;
+      }
       if (is_reshape(n) && in_memory_[at(n)]) {
         in_memory_[at(node(n).operands[0])] = true;
         if (owner_[at(n)] == kNobody) continue;  // a view only
@@ -192,9 +214,26 @@ class Divider {
         const bool too_large = owner >= 0 && body_size[owner] >= cost::kMaxBody && !cost::is_view(node(n));
         atom_[at(n)] = in_memory_[at(n)] || root_kind(node(n)) || !computed_where_read(n) || too_large;
         if (!atom_[at(n)] && owner >= 0) ++body_size[owner];
+        if (atom_[at(n)] && assemble(n)) continue;
       }
       offer_operands(n);
     }
+  }
+
+  /// Makes a concat a view whose operands are written in place, if each of them can be: it is computed here, and has no place yet.
+  bool assemble(NodeId n) {
+    if (!is_contiguous_concat(graph_, n) || cost::elements(node(n).type.shape) <= static_cast<double>(cost::kSmall)) return false;
+    std::set<NodeId> parts;
+    for (NodeId operand : node(n).operands) {
+      const NodeId part = storage_.base(operand);
+      const bool fits = !is_given(part) && !storage_.is_slice(operand) && !handed_out_[at(part)] && !placed_[at(part)];
+      if (!fits || !parts.insert(part).second) return false;
+    }
+    for (NodeId part : parts) placed_[at(part)] = true;
+    for (NodeId operand : node(n).operands) in_memory_[at(operand)] = true;
+    storage_.add_view(n);
+    atom_[at(n)] = false;
+    return true;
   }
 
   bool computed_where_read(NodeId n) const {
@@ -227,7 +266,14 @@ class Divider {
   /// Constants of one value are written into kernels; only contractions read them from memory.
   bool is_leaf(NodeId reader, NodeId base) const {
     if (is_scalar_constant(node(base))) return root_kind(node(reader)) == FusionKind::contract;
-    return is_given(base) || atom_[at(base)];
+    return is_given(base) || atom_[at(base)] || storage_.is_assembled(base);
+  }
+
+  /// The last group that writes into a value in memory; -1 for parameters and constants, and where a group is still missing.
+  int last_writer(NodeId base) const {
+    int last = -1;
+    storage_.for_each_part(base, [&](NodeId part) { last = std::max(last, group_of_[at(part)]); });
+    return last;
   }
 
   Closure closure(NodeId atom) const {
@@ -241,10 +287,11 @@ class Divider {
       result.nodes.push_back(n);
       const bool moves = moved.count(n) != 0 || !cost::keeps_index(graph_, node(n));
       for (NodeId operand : node(n).operands) {
-        const NodeId base = base_of(graph_, operand);
+        const NodeId base = storage_.base(operand);
         if (is_leaf(n, base)) {
           Leaf& leaf = leaves.try_emplace(operand, Leaf{operand, base, true}).first->second;
-          if (moves || shape_of(operand) != shape_of(base)) leaf.same_index = false;
+          const bool elsewhere = storage_.is_slice(operand) || storage_.is_assembled(base) || shape_of(operand) != shape_of(base);
+          if (moves || elsewhere) leaf.same_index = false;
           continue;
         }
         open.insert(operand);
@@ -288,7 +335,7 @@ class Divider {
     const Closure& c = closures_.at(atom);
     int earliest = 0;
     for (const Leaf& leaf : c.leaves) {
-      if (atom_[at(leaf.base)]) earliest = std::max(earliest, group_of_[at(leaf.base)] + (leaf.same_index ? 0 : 1));
+      earliest = std::max(earliest, last_writer(leaf.base) + (leaf.same_index ? 0 : 1));
     }
     if (!root_kind(node(atom))) {
       if (join_producer(atom, c, earliest) || join_sibling(atom, c, earliest)) return;
@@ -304,7 +351,11 @@ class Divider {
   bool is_early(NodeId atom) const {
     if (shape_of(atom).rank() != 0 || root_kind(node(atom))) return false;
     const std::vector<Leaf>& leaves = closures_.at(atom).leaves;
-    return std::all_of(leaves.begin(), leaves.end(), [&](const Leaf& l) { return !atom_[at(l.base)] || group_of_[at(l.base)] >= 0; });
+    return std::all_of(leaves.begin(), leaves.end(), [&](const Leaf& l) {
+      bool made = true;
+      storage_.for_each_part(l.base, [&](NodeId part) { made &= !atom_[at(part)] || group_of_[at(part)] >= 0; });
+      return made;
+    });
   }
 
   /// Into the group of a value that the atom reads at its own index.
@@ -325,7 +376,8 @@ class Divider {
     std::vector<int> candidates;
     for (const Leaf& leaf : c.leaves) {
       const auto readers = readers_.find(leaf.base);
-      if (shape_of(leaf.view) != shape || readers == readers_.end()) continue;
+      const bool large = cost::elements(node(leaf.view).type.shape) >= cost::elements(node(atom).type.shape);
+      if (!large || readers == readers_.end()) continue;
       const auto recent = std::min<std::ptrdiff_t>(kReadersTried, std::ssize(readers->second));
       candidates.insert(candidates.end(), readers->second.end() - recent, readers->second.end());
     }
@@ -389,7 +441,7 @@ class Divider {
 
   std::vector<Fusion> emit() {
     std::vector<bool> output(count(), false);
-    const auto needed = [&](NodeId n) { output[at(base_of(graph_, n))] = true; };
+    const auto needed = [&](NodeId n) { storage_.for_each_part(storage_.base(n), [&](NodeId part) { output[at(part)] = true; }); };
     for (NodeId n : graph_.results()) needed(n);
     for (const graph::StateWrite& w : graph_.state_writes()) needed(w.value);
     for (const Group& g : groups_) {
@@ -408,8 +460,11 @@ class Divider {
   }
 
   const graph::Graph& graph_;
+  Storage storage_;
   std::vector<int> uses_;
-  std::vector<bool> in_memory_;  ///< must be an atom
+  std::vector<bool> in_memory_;   ///< must be an atom
+  std::vector<bool> handed_out_;  ///< the caller gets its memory
+  std::vector<bool> placed_;      ///< written into a concat's memory
   std::vector<Estimate> cost_;
   std::vector<NodeId> latest_;
   std::vector<NodeId> follows_;  ///< the root that the node follows (rule 5), or kNobody
@@ -446,11 +501,6 @@ std::optional<FusionKind> root_kind(const Node& n) {
   return std::nullopt;
 }
 
-NodeId base_of(const graph::Graph& graph, NodeId node) {
-  while (graph.node(node).op != nullptr && graph.node(node).op->name == "reshape") node = graph.node(node).operands[0];
-  return node;
-}
-
 bool is_scalar_constant(const Node& node) {
   if (node.op == nullptr || node.op->name != "constant") return false;
   const Literal& value = node.attrs.get<Literal>("value");
@@ -469,8 +519,10 @@ bool is_fallible(const Node& node) {
 }
 
 FusedGraph divide(graph::Graph graph) {
-  std::vector<Fusion> fusions = Divider(graph).run();
-  return {std::move(graph), std::move(fusions)};
+  Divider divider(graph);
+  std::vector<Fusion> fusions = divider.run();
+  std::vector<NodeId> views = divider.views();
+  return {std::move(graph), std::move(fusions), std::move(views)};
 }
 
 FusedGraph fuse(const graph::Graph& graph) { return fuse_rows(divide(fold_into_contractions(reuse_clamped(graph)))); }

@@ -13,6 +13,7 @@
 
 #include "passes/cost_model.h"
 #include "passes/fuse.h"
+#include "passes/storage.h"
 
 namespace kiln::passes {
 namespace {
@@ -57,8 +58,8 @@ struct Unit {
 
 class RowFuser {
  public:
-  RowFuser(const graph::Graph& graph, std::vector<Fusion> fusions)
-      : graph_(graph), fusions_(std::move(fusions)), unit_of_(fusions_.size()), units_(fusions_.size()) {
+  explicit RowFuser(const FusedGraph& fused)
+      : graph_(fused.graph), storage_(graph_, fused.views), fusions_(fused.fusions), unit_of_(fusions_.size()), units_(fusions_.size()) {
     std::iota(unit_of_.begin(), unit_of_.end(), 0);
     for (std::size_t f = 0; f < fusions_.size(); ++f) {
       for (NodeId n : fusions_[f].outputs) producer_[n] = static_cast<int>(f);
@@ -73,7 +74,7 @@ class RowFuser {
       unit.nodes.insert(fusion(f).nodes.begin(), fusion(f).nodes.end());
       unit.inputs.insert(fusion(f).inputs.begin(), fusion(f).inputs.end());
       if (fusion(f).kind == FusionKind::loop || unit.rows) join_earlier(f);
-      for (NodeId view : fusion(f).inputs) readers_[base_of(graph_, view)].push_back(f);
+      for (NodeId view : fusion(f).inputs) readers_[storage_.base(view)].push_back(f);
     }
     return emit();
   }
@@ -84,20 +85,23 @@ class RowFuser {
   const Node& node(NodeId n) const { return graph_.node(n); }
   int unit_of(int f) const { return unit_of_[at(f)]; }
 
-  /// The unit that puts the value of a view into memory; -1 for parameters and constants.
-  int source(NodeId view) const {
-    const auto found = producer_.find(base_of(graph_, view));
-    return found == producer_.end() ? -1 : unit_of(found->second);
+  /// Calls visit(unit) for each unit that puts (a part of) the value of a view into memory: none for parameters and constants.
+  template <class F>
+  void for_each_source(NodeId view, F visit) const {
+    storage_.for_each_part(storage_.base(view), [&](NodeId part) {
+      const auto found = producer_.find(part);
+      if (found != producer_.end()) visit(unit_of(found->second));
+    });
   }
 
   void join_earlier(int f) {
     std::vector<int> candidates;
     for (NodeId view : fusion(f).inputs) {
-      if (const int from = source(view); from >= 0) candidates.push_back(from);
+      if (!is_other_place(view)) for_each_source(view, [&](int from) { candidates.push_back(from); });
     }
     if (units_[at(f)].rows) {
       for (NodeId view : fusion(f).inputs) {
-        const auto readers = readers_.find(base_of(graph_, view));
+        const auto readers = readers_.find(storage_.base(view));
         if (readers == readers_.end() || cost::squeezed(node(view).type.shape) != cost::squeezed(units_[at(f)].rows->full)) continue;
         const std::size_t first = readers->second.size() - std::min(readers->second.size(), kSiblingsTried);
         for (std::size_t i = first; i < readers->second.size(); ++i) candidates.push_back(unit_of(readers->second[i]));
@@ -108,6 +112,9 @@ class RowFuser {
       if (earlier != own) try_merge(earlier, own);
     }
   }
+
+  /// True if a kernel that makes what is behind the view cannot hand it to a reader in registers.
+  bool is_other_place(NodeId view) const { return storage_.is_slice(view) || storage_.is_assembled(storage_.base(view)); }
 
   void try_merge(int a, int b) {
     Unit& first = units_[at(a)];
@@ -146,10 +153,10 @@ class RowFuser {
     bool found = false;
     const auto visit_sources = [&](int unit) {
       for (NodeId view : units_[at(unit)].inputs) {
-        const int source_unit = source(view);
-        found |= source_unit == from && unit != to;
-        if (source_unit < 0 || units_[at(source_unit)].members.back() < first) continue;
-        if (seen.insert(source_unit).second) open.push_back(source_unit);
+        for_each_source(view, [&](int source) {
+          found |= source == from && (unit != to || is_other_place(view));
+          if (units_[at(source)].members.back() >= first && seen.insert(source).second) open.push_back(source);
+        });
       }
     };
     visit_sources(to);
@@ -171,7 +178,7 @@ class RowFuser {
     for (int f : u.members) made.insert(fusion(f).outputs.begin(), fusion(f).outputs.end());
     for (const Unit* unit : {&a, &b}) {
       for (NodeId view : unit->inputs) {
-        const NodeId base = base_of(graph_, view);
+        const NodeId base = storage_.base(view);
         if (made.count(base) == 0) {
           u.inputs.insert(view);
           continue;
@@ -223,10 +230,11 @@ class RowFuser {
 
   std::vector<Fusion> emit() {
     std::set<NodeId> needed;
-    for (NodeId n : graph_.results()) needed.insert(base_of(graph_, n));
-    for (const graph::StateWrite& w : graph_.state_writes()) needed.insert(base_of(graph_, w.value));
+    const auto need = [&](NodeId view) { storage_.for_each_part(storage_.base(view), [&](NodeId part) { needed.insert(part); }); };
+    for (NodeId n : graph_.results()) need(n);
+    for (const graph::StateWrite& w : graph_.state_writes()) need(w.value);
     for (const Unit& u : units_) {
-      for (NodeId view : u.inputs) needed.insert(base_of(graph_, view));
+      for (NodeId view : u.inputs) need(view);
     }
     std::vector<Fusion> result;
     std::vector<bool> done(units_.size(), false);
@@ -234,7 +242,7 @@ class RowFuser {
       if (done[at(unit)]) return;
       done[at(unit)] = true;
       for (NodeId view : units_[at(unit)].inputs) {
-        if (const int from = source(view); from >= 0) emit_unit(from);
+        for_each_source(view, emit_unit);
       }
       result.push_back(merged_fusion(units_[at(unit)], needed));
     };
@@ -256,6 +264,7 @@ class RowFuser {
   }
 
   const graph::Graph& graph_;
+  const Storage storage_;
   std::vector<Fusion> fusions_;
   std::vector<int> unit_of_;
   std::vector<Unit> units_;  ///< by their first launch
@@ -266,7 +275,7 @@ class RowFuser {
 }  // namespace
 
 FusedGraph fuse_rows(FusedGraph fused) {
-  fused.fusions = RowFuser(fused.graph, std::move(fused.fusions)).run();
+  fused.fusions = RowFuser(fused).run();
   return fused;
 }
 

@@ -45,6 +45,7 @@ class Binder {
       binding->outputs.push_back({shape, bytes_of(output.type.dtype, shape)});
     }
     bind_arena(*binding);
+    bind_views(*binding);
     for (std::size_t i = 0; i < plan_.launches.size(); ++i) binding->launches.push_back(bind_launch(i));
     return binding;
   }
@@ -130,6 +131,10 @@ class Binder {
     binding.arena_bytes = static_cast<std::size_t>(total);
   }
 
+  void bind_views(Binding& binding) const {
+    for (const PlanView& view : plan_.views) binding.views.push_back({layout_.slot(view.of), value(view.offset)});
+  }
+
   BoundLaunch bind_launch(std::size_t index) const {
     const Launch& launch = plan_.launches[index];
     BoundLaunch bound;
@@ -182,7 +187,8 @@ SlotLayout::SlotLayout(const Plan& plan) {
   outputs = static_cast<std::int32_t>(plan.inputs.size());
   constants = outputs + static_cast<std::int32_t>(plan.outputs.size());
   arena = constants + static_cast<std::int32_t>(plan.constants.size());
-  count = arena + static_cast<std::int32_t>(plan.arena.size());
+  views = arena + static_cast<std::int32_t>(plan.arena.size());
+  count = views + static_cast<std::int32_t>(plan.views.size());
 }
 
 std::int32_t SlotLayout::slot(const ArgRef& ref) const {
@@ -194,9 +200,11 @@ std::int32_t SlotLayout::slot(const ArgRef& ref) const {
     case ArgRef::Where::constant:
       return constants + ref.index;
     case ArgRef::Where::arena:
+      return arena + ref.index;
+    case ArgRef::Where::view:
       break;
   }
-  return arena + ref.index;
+  return views + ref.index;
 }
 
 std::vector<std::int64_t> evaluate_dims(const Plan& plan, std::span<const Shape> inputs) {

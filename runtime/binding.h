@@ -12,7 +12,7 @@ namespace kiln::runtime {
 
 /// Where the pointers of a run stand in its table: inputs, outputs, constants, arena slots.
 struct SlotLayout {
-  std::int32_t outputs = 0, constants = 0, arena = 0, count = 0;
+  std::int32_t outputs = 0, constants = 0, arena = 0, views = 0, count = 0;
   explicit SlotLayout(const Plan& plan);
   std::int32_t slot(const ArgRef& ref) const;
 };
@@ -38,6 +38,11 @@ struct Binding {
   std::vector<BoundLaunch> launches;
   std::vector<std::int64_t> arena_offsets;
   std::size_t arena_bytes = 0;
+  struct View {
+    std::int32_t slot;
+    std::int64_t offset;  ///< bytes
+  };
+  std::vector<View> views;
 
   bool fits(std::span<const Argument> arguments) const {
     if (arguments.size() != inputs.size()) return false;

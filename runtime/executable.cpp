@@ -314,6 +314,8 @@ void Executable::run(std::span<Argument> inputs, std::span<Argument> outputs, co
   Buffer arena;
   if (!binding.arena_offsets.empty()) arena = Buffer::allocate(binding.arena_bytes);
   for (std::int64_t offset : binding.arena_offsets) *next++ = static_cast<std::byte*>(arena.data()) + offset;
+  for (const Binding::View& view : binding.views)
+    *next++ = static_cast<std::byte*>(pointers[static_cast<std::size_t>(view.slot)]) + view.offset;
 
   KernelContext context;
   context.calls = &kRuntimeCalls;

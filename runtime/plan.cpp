@@ -6,7 +6,7 @@
 namespace kiln::runtime {
 namespace {
 
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 constexpr const char* kWhat = "a cached plan";
 
 template <class A, class B>
@@ -22,7 +22,7 @@ void write_ref(ByteWriter& out, const ArgRef& ref) {
 
 ArgRef read_ref(ByteReader& in) {
   ArgRef ref;
-  ref.where = in.get_enum(ArgRef::Where::constant);
+  ref.where = in.get_enum(ArgRef::Where::view);
   ref.index = in.get<std::int32_t>();
   return ref;
 }
@@ -142,6 +142,12 @@ class Checker {
       require_dim(slot.bytes);
     }
     require(plan_.arena_bytes == -1 ? plan_.arena.empty() : in_range(plan_.arena_bytes, plan_.dims.size()), "an arena without a size");
+    for (const PlanView& view : plan_.views) {
+      require(view.of.where != ArgRef::Where::view, "a view of a view");
+      check_ref(view.of);
+      require_dim(view.offset);
+      require_dim(view.bytes);
+    }
     for (auto [a, b] : plan_.equal_dims) {
       require_dim(a);
       require_dim(b);
@@ -207,6 +213,9 @@ class Checker {
       case ArgRef::Where::constant:
         require(in_range(ref.index, plan_.constants.size()), "an argument of an unknown constant");
         break;
+      case ArgRef::Where::view:
+        require(in_range(ref.index, plan_.views.size()), "an argument of an unknown view");
+        break;
     }
   }
 
@@ -269,6 +278,10 @@ std::string Plan::serialize() const {
   write_list(out, arena, [](ByteWriter& o, const ArenaSlot& slot) { write_pair(o, std::pair(slot.offset, slot.bytes)); });
   out.put(arena_bytes);
   write_list(out, constants, write_literal);
+  write_list(out, views, [](ByteWriter& o, const PlanView& view) {
+    write_ref(o, view.of);
+    write_pair(o, std::pair(view.offset, view.bytes));
+  });
   write_list(out, kernels, [](ByteWriter& o, const KernelSpec& spec) { o.put_text(spec.serialize()); });
   write_list(out, launches, write_launch);
   write_list(out, equal_dims, write_pair<DimId, DimId>);
@@ -294,6 +307,12 @@ Plan Plan::deserialize(std::string_view bytes) {
   });
   plan.arena_bytes = in.get<DimId>();
   plan.constants = read_list<Literal>(in, read_literal);
+  plan.views = read_list<PlanView>(in, [](ByteReader& i) {
+    PlanView view{.of = read_ref(i)};
+    view.offset = i.get<DimId>();
+    view.bytes = i.get<DimId>();
+    return view;
+  });
   plan.kernels = read_list<KernelSpec>(in, [](ByteReader& i) { return KernelSpec::deserialize(i.get_text()); });
   plan.launches = read_list<Launch>(in, read_launch);
   plan.equal_dims = read_list<std::pair<DimId, DimId>>(in, [](ByteReader& i) {

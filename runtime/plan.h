@@ -24,9 +24,9 @@ using DimId = std::int32_t;  ///< index into Plan::dims
 
 /// Where a launch's argument lives.
 struct ArgRef {
-  enum class Where : std::uint8_t { input, output, arena, constant };
+  enum class Where : std::uint8_t { input, output, arena, constant, view };
   Where where = Where::input;
-  std::int32_t index = 0;  ///< input, output (of the plan), arena slot, or constant
+  std::int32_t index = 0;  ///< input, output (of the plan), arena slot, constant, or view
 };
 
 struct PlanTensor {
@@ -79,6 +79,12 @@ struct ArenaSlot {
   DimId offset, bytes;
 };
 
+/// A part of something else's memory: side by side bytes.
+struct PlanView {
+  ArgRef of;  ///< not a view
+  DimId offset, bytes;
+};
+
 struct Plan {
   std::string name;
   std::vector<DimExpr> dims;
@@ -88,6 +94,7 @@ struct Plan {
   std::vector<ArenaSlot> arena;
   DimId arena_bytes = -1;  ///< -1: none needed
   std::vector<Literal> constants;
+  std::vector<PlanView> views;
   std::vector<KernelSpec> kernels;
   std::vector<Launch> launches;
   /// Checked at entry: pairs of dims that must be equal ("x and y met elementwise").

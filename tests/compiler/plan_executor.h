@@ -112,6 +112,13 @@ class PlanExecutor {
         return output_region(at(ref.index));
       case Where::constant:
         return constant(ref.index);
+      case Where::view: {
+        const runtime::PlanView& view = plan_.views[at(ref.index)];
+        const Region of = region(view.of);
+        const std::size_t offset = at(dims_[at(view.offset)]), bytes = at(dims_[at(view.bytes)]);
+        KILN_ASSERT(offset + bytes <= of.bytes, "a view outside of what it is of");
+        return {of.data + offset, bytes};
+      }
       case Where::arena:
         break;
     }

@@ -9,6 +9,7 @@
 #include "passes/fuse_ir.h"
 #include "passes/kernel_spec.h"
 #include "passes/pipeline.h"
+#include "passes/storage.h"
 #include "tests/catch.h"
 #include "tests/compiler/plan_steps.h"
 
@@ -35,10 +36,12 @@ int count(const FusedGraph& fused, FusionKind kind) {
 /// Every value that a fusion or the caller reads is a parameter, a constant, an output of an earlier fusion, or a reshape of one.
 void check_division(const FusedGraph& fused) {
   std::set<NodeId> ready;
+  const Storage storage(fused.graph, fused.views);
   const auto check = [&](NodeId n) {
-    const NodeId base = base_of(fused.graph, n);
-    INFO("node " << base);
-    CHECK((ready.count(base) != 0 || fused.graph.node(base).op == nullptr || is_plan_constant(fused.graph.node(base))));
+    storage.for_each_part(storage.base(n), [&](NodeId part) {
+      INFO("node " << part);
+      CHECK((ready.count(part) != 0 || fused.graph.node(part).op == nullptr || is_plan_constant(fused.graph.node(part))));
+    });
   };
   for (const Fusion& f : fused.fusions) {
     for (NodeId n : f.inputs) check(n);
