@@ -25,6 +25,7 @@ void cse(mlir::func::FuncOp function, const PassOptions& options);
 void prune(mlir::func::FuncOp function, const PassOptions& options);
 void fold(mlir::func::FuncOp function, const PassOptions& options);
 void simplify_algebra(mlir::func::FuncOp function, const PassOptions& options);
+void merge_unrolled(mlir::func::FuncOp function, const PassOptions& options);
 void move_transposes(mlir::func::FuncOp function, const PassOptions& options);
 void move_broadcasts(mlir::func::FuncOp function, const PassOptions& options);
 void fuse(mlir::func::FuncOp function, const PassOptions& options);

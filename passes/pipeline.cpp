@@ -18,6 +18,7 @@ constexpr std::array kPasses = {
     PassInfo{"canonicalize", "Exact rewrite rules and identities of structural ops", canonicalize},
     PassInfo{"cse", "Merge ops that compute the same", cse},
     PassInfo{"fold", "Compute ops on constants", fold},
+    PassInfo{"merge-unrolled", "Join the small products and long sums that unrolled loops leave behind", merge_unrolled},
     PassInfo{"move-transposes", "Fold transposes into contractions and cancel them", move_transposes},
     PassInfo{"move-broadcasts", "Compute before broadcasting, not after", move_broadcasts},
     PassInfo{"simplify-algebra", "Cheaper elementwise ops, within the numerics", simplify_algebra},
@@ -77,6 +78,7 @@ void run_pipeline(mlir::ModuleOp module, const PipelineOptions& options, runtime
   run("canonicalize");
   run("cse");
   run("fold");
+  run("merge-unrolled");
   run("move-transposes");
   run("move-broadcasts");
   run("simplify-algebra");

@@ -14,9 +14,6 @@
 
 namespace kiln::passes {
 
-namespace {
-
-/// Erases the definitions of values that nobody reads any more, and what only they read.
 void erase_dead(llvm::SmallVector<mlir::Value> values) {
   while (!values.empty()) {
     mlir::Operation* op = values.pop_back_val().getDefiningOp();
@@ -28,8 +25,6 @@ void erase_dead(llvm::SmallVector<mlir::Value> values) {
     op->erase();
   }
 }
-
-}  // namespace
 
 void rewrite_ops(mlir::func::FuncOp function, Rewrite rewrite) {
   mlir::Block& block = function.getBody().front();

@@ -17,6 +17,9 @@ using Rewrite = llvm::function_ref<mlir::Value(mlir::Operation* op, mlir::OpBuil
 /// Every rewrite must make the graph simpler in some measure; the number of rewrites is bounded all the same.
 void rewrite_ops(mlir::func::FuncOp function, Rewrite rewrite);
 
+/// Erases the definitions of values that nobody reads any more, and what only they read.
+void erase_dead(llvm::SmallVector<mlir::Value> values);
+
 /// One number in every element: a constant of equal elements, seen through broadcast and reshape.
 struct Splat {
   DType dtype = DType::float32;

@@ -1,7 +1,7 @@
 // The whole pipeline, its dump, and "(unchanged)".
 // RUN: rm -rf %t && kiln-opt %s --kiln-pipeline --kiln-dump=%t | FileCheck %s
 // RUN: FileCheck %s --check-prefix=CAPTURED < %t/000/01_captured.mlir
-// RUN: FileCheck %s --check-prefix=UNCHANGED < %t/000/06_move-transposes.mlir
+// RUN: FileCheck %s --check-prefix=UNCHANGED < %t/000/07_move-transposes.mlir
 // RUN: kiln-opt %t/000/01_captured.mlir | FileCheck %s --check-prefix=CAPTURED
 
 // CAPTURED: kiln.map "mul"
