@@ -3,6 +3,8 @@
 
 #include <mlir/IR/Matchers.h>
 
+#include <numeric>
+
 namespace kiln::codegen {
 
 namespace arith = mlir::arith;
@@ -209,6 +211,17 @@ Value Builder::slice(Value vector, int first, int count) {
   llvm::SmallVector<std::int64_t> lanes;
   for (int i = 0; i < count; ++i) lanes.push_back(first + i);
   return shuffle(vector, vector, lanes);
+}
+
+Value Builder::concat(Values vectors) {
+  while (vectors.size() > 1) {
+    llvm::SmallVector<std::int64_t> lanes(2 * static_cast<std::size_t>(lanes_of(vectors[0])));
+    std::iota(lanes.begin(), lanes.end(), 0);
+    Values pairs;
+    for (std::size_t i = 0; i < vectors.size(); i += 2) pairs.push_back(shuffle(vectors[i], vectors[i + 1], lanes));
+    vectors = std::move(pairs);
+  }
+  return vectors[0];
 }
 
 Value Builder::first_lanes(Value count, int n) {

@@ -109,6 +109,8 @@ class Builder {
   Value extract(Value vector, int lane);
   Value shuffle(Value a, Value b, llvm::ArrayRef<std::int64_t> lanes);
   Value slice(Value vector, int first, int count);
+  /// All lanes of the first, then of the next ...: a power of two of vectors of one type.
+  Value concat(Values vectors);
   /// The mask of the first `count` (an i64) of n lanes.
   Value first_lanes(Value count, int n);
 

@@ -55,9 +55,9 @@ Value emit_floor(Builder& b, Value x) {
   return b.bitcast(b.bit_or(b.bitcast(lowered, format.integer), sign), element);
 }
 
-Emitted<float> scale(Emitted<float> p, Emitted<std::int32_t> n) {
+Emitted<float> scale(Emitted<float> p, Emitted<std::int32_t> n, Emitted<float> whole) {
   Builder& b = BuilderScope::current();
-  if (Value v = b.hooks().scale(b, p.v, n.to<float>().v)) return {v};
+  if (Value v = b.hooks().scale(b, p.v, whole.v)) return {v};
   return ops::vmath::f32::scale<Emitted<float>>(p, n);
 }
 
@@ -65,6 +65,18 @@ Emitted<double> scale(Emitted<double> p, Emitted<std::int64_t> n) {
   Builder& b = BuilderScope::current();
   if (Value v = b.hooks().scale(b, p.v, n.to<double>().v)) return {v};
   return ops::vmath::f64::scale<Emitted<double>>(p, n);
+}
+
+Emitted<float> log_specials(Emitted<float> x, Emitted<float> result) {
+  Builder& b = BuilderScope::current();
+  if (Value v = b.hooks().log_specials(b, x.v, result.v)) return {v};
+  return ops::vmath::f32::log_specials<Emitted<float>>(x, result);
+}
+
+Emitted<double> log_specials(Emitted<double> x, Emitted<double> result) {
+  Builder& b = BuilderScope::current();
+  if (Value v = b.hooks().log_specials(b, x.v, result.v)) return {v};
+  return ops::vmath::f64::log_specials<Emitted<double>>(x, result);
 }
 
 }  // namespace kiln::codegen

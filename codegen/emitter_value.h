@@ -157,9 +157,11 @@ Emitted<U> Emitted<T>::to() const {
   }
 }
 
-/// vmath's scale: p * 2^n, rounded once. Argument-dependent lookup prefers these to its template, so that the target's own instruction,
-/// which gives the same result, is used where there is one.
-Emitted<float> scale(Emitted<float> p, Emitted<std::int32_t> n);
+/// vmath's functions of these names. Argument-dependent lookup prefers these to its templates, so that the target's own instruction, which
+/// gives the same result, is used where there is one.
+Emitted<float> scale(Emitted<float> p, Emitted<std::int32_t> n, Emitted<float> whole);
 Emitted<double> scale(Emitted<double> p, Emitted<std::int64_t> n);
+Emitted<float> log_specials(Emitted<float> x, Emitted<float> result);
+Emitted<double> log_specials(Emitted<double> x, Emitted<double> result);
 
 }  // namespace kiln::codegen

@@ -75,39 +75,22 @@ int KernelModule::body_cost() const {
 
 std::int64_t KernelModule::grain_elements() const { return kGrainCycles / body_cost() * vector_lanes(); }
 
-int KernelModule::interleaved_vectors() const {
+int KernelModule::wide_lanes() const {
   constexpr int kLongChain = 20, kLongBody = 150;
   const int cost = body_cost();
-  return cost >= kLongChain && cost <= kLongBody ? 2 : 1;
+  return cost >= kLongChain && cost <= kLongBody ? 2 * vector_lanes() : vector_lanes();
 }
 
 void vector_loop(Builder& b, Value begin, Value end, int lanes, const std::function<void(Value first, const Mask& mask)>& f) {
-  vector_loop(b, begin, end, lanes, 1, [&](llvm::ArrayRef<Value> firsts, const Mask& mask) { f(firsts[0], mask); });
-}
-
-void vector_loop(Builder& b, Value begin, Value end, int lanes, int unroll,
-                 const std::function<void(llvm::ArrayRef<Value> firsts, const Mask& mask)>& f) {
   std::int64_t from = 0, to = 0;
   const bool known = Builder::is_constant(begin, from) && Builder::is_constant(end, to);
   const int before = b.lanes();
   b.set_lanes(lanes);
   Value length = b.sub(end, begin);
-  const auto whole = [&](int step) { return b.add(begin, b.sub(length, b.bit_and(length, b.integer(step - 1)))); };
-  Value middle = begin;
-  for (int vectors = unroll; vectors > 0; vectors = vectors > 1 ? 1 : 0) {
-    const int step = lanes * vectors;
-    Value stop = whole(step);
-    if (!known || to - from >= step) {
-      b.loop(middle, stop, b.integer(step), [&](Value i) {
-        Values firsts;
-        for (int v = 0; v < vectors; ++v) firsts.push_back(b.add(i, b.integer(v * lanes)));
-        f(firsts, {});
-      });
-    }
-    middle = stop;
-  }
+  Value middle = b.add(begin, b.sub(length, b.bit_and(length, b.integer(lanes - 1))));
+  if (!known || to - from >= lanes) b.loop(begin, middle, b.integer(lanes), [&](Value i) { f(i, {}); });
   if (lanes > 1 && (!known || (to - from) % lanes != 0)) {
-    b.branch(b.less(middle, end), [&] { f({middle}, {b.first_lanes(b.sub(end, middle), lanes), {}, {}}); });
+    b.branch(b.less(middle, end), [&] { f(middle, {b.first_lanes(b.sub(end, middle), lanes), {}, {}}); });
   }
   b.set_lanes(before);
 }

@@ -44,8 +44,9 @@ class KernelModule {
   int vector_lanes() const;
   /// Rough cycles to compute the body once for vector_lanes() elements.
   int body_cost() const;
-  /// Vectors whose computations are worth interleaving: their chains of dependent operations are long.
-  int interleaved_vectors() const;
+  /// The lanes of several registers where chains of dependent operations are long, else vector_lanes(). The backend splits wide vectors
+  /// operation by operation, so that chains alternate and more of them fit into the processor's window.
+  int wide_lanes() const;
   /// Elements that are worth a thread of their own.
   std::int64_t grain_elements() const;
 
@@ -58,10 +59,6 @@ class KernelModule {
 
 /// Elements [begin, end) in steps of `lanes`; the last step is masked. f gets the first index and the mask.
 void vector_loop(Builder& b, Value begin, Value end, int lanes, const std::function<void(Value first, const Mask& mask)>& f);
-
-/// The same, `unroll` vectors at a time: f gets their first indices.
-void vector_loop(Builder& b, Value begin, Value end, int lanes, int unroll,
-                 const std::function<void(llvm::ArrayRef<Value> firsts, const Mask& mask)>& f);
 
 // The emitters.
 void emit_loop_kernel(KernelModule& m);

@@ -18,13 +18,9 @@ Value chunks_per_row(ElementEmitter& e, const LoopNest& nest) {
   return b.binary<mlir::arith::DivUIOp>(b.add(nest.inner_length(e), b.integer(kChunk - 1)), b.integer(kChunk));
 }
 
-void emit_row(KernelModule& m, ElementEmitter& e, const RowPosition& row, Value begin, Value end, int lanes) {
-  const int unroll = lanes > 1 ? m.interleaved_vectors() : 1;
-  vector_loop(e.builder(), begin, end, lanes, unroll, [&](llvm::ArrayRef<Value> firsts, const Mask& mask) {
-    llvm::SmallVector<Position, 2> at;
-    for (Value i : firsts) at.push_back(row.at({i, e.builder().lanes() > 1 ? 1 : 0, {}}));
-    emit_outputs(e, at, mask);
-  });
+void emit_row(ElementEmitter& e, const RowPosition& row, Value begin, Value end, int lanes) {
+  vector_loop(e.builder(), begin, end, lanes,
+              [&](Value i, const Mask& mask) { emit_outputs(e, {row.at({i, lanes > 1 ? 1 : 0, {}})}, mask); });
 }
 
 void emit_range(KernelModule& m, Function& f) {
@@ -32,12 +28,12 @@ void emit_range(KernelModule& m, Function& f) {
   const LoopNest nest = LoopNest::of(f.e);
   Value inner = nest.inner_length(f.e);
   std::int64_t known = 0;
-  const int lanes = Builder::is_constant(inner, known) && known == 1 ? 1 : m.vector_lanes();
+  const int lanes = Builder::is_constant(inner, known) && known == 1 ? 1 : m.wide_lanes();
   Value per_row = chunks_per_row(f.e, nest);
   if (nest.linear) {
     Value begin = b.mul(f.extra[0], b.integer(kChunk));
     Value end = b.min_signed(b.mul(f.extra[1], b.integer(kChunk)), inner);
-    emit_row(m, f.e, RowPosition(f.e, nest, {}), begin, end, lanes);
+    emit_row(f.e, RowPosition(f.e, nest, {}), begin, end, lanes);
     return;
   }
   if (const auto reads = TransposedReads::of(f.e, nest)) {
@@ -48,7 +44,7 @@ void emit_range(KernelModule& m, Function& f) {
     auto [row, chunk] = f.e.indexing().divide({unit}, per_row);
     Value begin = b.mul(chunk.base, b.integer(kChunk));
     Value end = b.min_signed(b.add(begin, b.integer(kChunk)), inner);
-    emit_row(m, f.e, RowPosition(f.e, nest, row.base), begin, end, lanes);
+    emit_row(f.e, RowPosition(f.e, nest, row.base), begin, end, lanes);
   });
 }
 
@@ -78,7 +74,7 @@ void emit_tile_kernel(KernelModule& m) {
     nest.node = f.e.spec().outputs.front();
     nest.rank = f.e.shapes().rank(nest.node);
     b.loop(f.extra[0], f.extra[1], b.integer(1),
-           [&](Value row) { emit_row(m, f.e, RowPosition(f.e, nest, row), f.extra[2], f.extra[3], m.vector_lanes()); });
+           [&](Value row) { emit_row(f.e, RowPosition(f.e, nest, row), f.extra[2], f.extra[3], m.wide_lanes()); });
   });
 }
 

@@ -1,5 +1,7 @@
-// Row kernels: several reductions over the last axis, with what they read and what reads them, a row at a time while it is in cache.
+// Row kernels: several reductions over the last axis, with what they read and what reads them, a few rows at a time while they are in
+// cache.
 #include <deque>
+#include <functional>
 #include <span>
 
 #include "base/require.h"
@@ -15,10 +17,12 @@ using Function = KernelModule::Function;
 
 /// Bytes of stack that a row may leave values in.
 constexpr std::int64_t kScratchBytes = 192 * 1024;
+/// Bytes of the rows, and of what is left of them, that go through each pass together, and the most rows. While the lanes of one row are
+/// added up, the next row is on its way.
+constexpr std::int64_t kGroupBytes = 32 * 1024;
+constexpr std::int64_t kGroupRows = 8;
 /// Passes up to this cost are written out once for each vector of the 64 lanes.
 constexpr int kUnrolledPass = 100;
-/// Vectors of the outputs computed side by side.
-constexpr int kInterleaved = 2;
 
 /// Length of the rows, which is always known.
 std::int64_t row_length(const runtime::KernelSpec& spec) {
@@ -38,29 +42,40 @@ std::vector<Reduction> reductions_of(const runtime::KernelSpec& spec, const RowP
   return all;
 }
 
-/// Elements of one node for a whole row, in memory of this thread.
-class SavedRow {
+/// Rows that go through each pass together.
+std::int64_t rows_of_group(const RowPlan& plan, std::int64_t length) {
+  std::int64_t kept = 1;
+  for (const RowPass& pass : plan.passes) kept += static_cast<std::int64_t>(pass.saved.size());
+  return std::clamp<std::int64_t>(kGroupBytes / (static_cast<std::int64_t>(sizeof(float)) * length * kept), 1, kGroupRows);
+}
+
+/// Elements of one node for the rows of a group, in memory of this thread.
+class SavedRows {
  public:
-  SavedRow(ElementEmitter& e, int node, std::int64_t length)
-      : e_(e), b_(e.builder()), node_(node), type_(cell_type()), memory_(b_.stack(type_, (length + 63) / 64 * 64)) {}
+  /// `row`: number of the row in its group.
+  SavedRows(ElementEmitter& e, int node, std::int64_t length, std::int64_t rows, const Value& row)
+      : e_(e),
+        b_(e.builder()),
+        node_(node),
+        row_(row),
+        length_((length + 63) / 64 * 64),
+        type_(cell_type()),
+        memory_(b_.stack(type_, rows * length_)) {}
 
   /// Stores the node's elements at the position, whole vectors: there is room behind the row.
   void save(const Position& at, const Mask& mask) {
     Value v = b_.splat(e_.value(node_, at, mask));
     if (type_ == b_.i8()) v = b_.integer_cast(v, type_, false);
-    Value address = b_.offset(memory_, type_, at.at.back().base);
     if (Builder::is_vector(v))
-      b_.hooks().store(b_, v, address, {});
+      b_.hooks().store(b_, v, address(at), {});
     else
-      b_.store_scalar(v, address);
+      b_.store_scalar(v, address(at));
   }
   /// From now on the node's value is what was saved.
   void use() {
     e_.set_source(node_, [this](const Position& at, const Mask&) {
-      const Index& i = at.at.back();
-      Value address = b_.offset(memory_, type_, i.base);
-      Value v = i.uniform() ? b_.load_scalar(address, type_, false)
-                            : b_.hooks().load(b_, address, mlir::VectorType::get({b_.lanes()}, type_), {}, false);
+      Value v = at.at.back().uniform() ? b_.load_scalar(address(at), type_, false)
+                                       : b_.hooks().load(b_, address(at), mlir::VectorType::get({b_.lanes()}, type_), {}, false);
       return type_ == b_.i8() && e_.node(node_).dtype == DType::boolean
                  ? b_.compare(mlir::arith::CmpIPredicate::ne, v, b_.integer(type_, 0))
                  : v;
@@ -72,9 +87,13 @@ class SavedRow {
     const DType t = e_.node(node_).dtype;
     return t == DType::boolean ? b_.i8() : b_.value_type(t);
   }
+  Value address(const Position& at) { return b_.offset(memory_, type_, b_.add(b_.mul(row_, b_.integer(length_)), at.at.back().base)); }
+
   ElementEmitter& e_;
   Builder& b_;
   int node_;
+  const Value& row_;
+  std::int64_t length_;
   Type type_;
   Value memory_;
 };
@@ -82,20 +101,50 @@ class SavedRow {
 class RowEmitter {
  public:
   RowEmitter(KernelModule& m, Function& f, const RowPlan& plan, std::span<const Reduction> reductions)
-      : m_(m), f_(f), b_(f.b), e_(f.e), plan_(plan), lanes_(m.vector_lanes()), length_(row_length(m.spec())) {
+      : m_(m),
+        f_(f),
+        b_(f.b),
+        e_(f.e),
+        plan_(plan),
+        lanes_(m.vector_lanes()),
+        length_(row_length(m.spec())),
+        rows_(rows_of_group(plan, length_)) {
     for (const Reduction& r : reductions) emitters_.emplace_back(f, r);
     for (std::size_t i = 0; i < emitters_.size(); ++i) {
-      reducers_.emplace_back(emitters_[i], lanes_, plan.passes[i].cost <= kUnrolledPass, block_limit(emitters_[i]));
+      reducers_.emplace_back(emitters_[i], m.wide_lanes(), plan.passes[i].cost <= kUnrolledPass, block_limit(emitters_[i]));
+      results_.push_back(b_.stack(emitters_[i].cell(), rows_));
     }
     for (const RowPass& pass : plan.passes) {
-      std::vector<SavedRow>& saved = saved_.emplace_back();
-      for (int n : pass.saved) saved.emplace_back(e_, n, length_);
+      std::vector<SavedRows>& saved = saved_.emplace_back();
+      for (int n : pass.saved) saved.emplace_back(e_, n, length_, rows_, row_);
     }
   }
 
-  void row(Value number) {
-    kept_ = emitters_[0].kept_at(number);
-    for (std::size_t i = 0; i < emitters_.size(); ++i) reduce(i);
+  /// Rows [begin, end).
+  void rows(Value begin, Value end) {
+    b_.loop(begin, end, b_.integer(rows_), [&](Value first) { group(first, b_.min_signed(b_.add(first, b_.integer(rows_)), end)); });
+  }
+
+ private:
+  void group(Value first, Value end) {
+    const auto row = [&](Value number, std::size_t passes, const std::function<void()>& f) {
+      row_ = b_.sub(number, first);
+      kept_ = emitters_[0].kept_at(number);
+      for (std::size_t i = 0; i < passes; ++i) read_result(i);
+      f();
+    };
+    const auto each_row = [&](std::size_t passes, const std::function<void()>& f) {
+      if (rows_ == 1) return row(first, passes, f);
+      b_.loop(first, end, b_.integer(1), [&](Value number) { row(number, passes, f); });
+    };
+    for (std::size_t i = 0; i < emitters_.size(); ++i) {
+      each_row(i, [&] { reduce(i); });
+      for (SavedRows& s : saved_[i]) s.use();
+    }
+    each_row(emitters_.size(), [&] { write(); });
+  }
+
+  void write() {
     write_full();
     b_.set_lanes(1);
     for (std::size_t o = 0; o < m_.spec().outputs.size(); ++o) {
@@ -107,7 +156,6 @@ class RowEmitter {
     }
   }
 
- private:
   Position position(const Index& i) const {
     Position at;
     at.at.append(kept_.begin(), kept_.end());
@@ -120,12 +168,16 @@ class RowEmitter {
     Value result = reduce_row(emitters_[pass], reducers_[pass], [&](const Index& i, const Mask& mask) {
       const Position at = position(i);
       Value v = e_.value(e_.node(node).operands[0], at, mask);
-      for (SavedRow& s : saved_[pass]) s.save(at, mask);
+      for (SavedRows& s : saved_[pass]) s.save(at, mask);
       return v;
     });
-    Value rounded = e_.round_half(result, e_.node(node).dtype);
-    e_.set_source(node, [rounded](const Position&, const Mask&) { return rounded; });
-    for (SavedRow& s : saved_[pass]) s.use();
+    emitters_[pass].store_cells(e_.round_half(result, e_.node(node).dtype), results_[pass], row_);
+  }
+
+  /// From now on the pass's reduction is what was stored for this row.
+  void read_result(std::size_t pass) {
+    Value result = emitters_[pass].load_cells(results_[pass], row_, 1);
+    e_.set_source(plan_.passes[pass].reduction, [result](const Position&, const Mask&) { return result; });
   }
 
   void write_full() {
@@ -134,11 +186,8 @@ class RowEmitter {
       if (plan_.is_full(e_.node(m_.spec().outputs[o]))) outputs.push_back(o);
     }
     if (outputs.empty()) return;
-    vector_loop(b_, b_.integer(0), b_.integer(length_), lanes_, kInterleaved, [&](llvm::ArrayRef<Value> firsts, const Mask& mask) {
-      llvm::SmallVector<Position, kInterleaved> at;
-      for (Value i : firsts) at.push_back(position({i, b_.lanes() > 1 ? 1 : 0, {}}));
-      emit_outputs(e_, outputs, at, mask);
-    });
+    vector_loop(b_, b_.integer(0), b_.integer(length_), m_.wide_lanes(),
+                [&](Value i, const Mask& mask) { emit_outputs(e_, outputs, {position({i, lanes_ > 1 ? 1 : 0, {}})}, mask); });
   }
 
   KernelModule& m_;
@@ -150,7 +199,10 @@ class RowEmitter {
   std::int64_t length_;
   std::deque<ReductionEmitter> emitters_;
   std::deque<BlockReducer> reducers_;
-  std::deque<std::vector<SavedRow>> saved_;  ///< by pass
+  std::int64_t rows_;                         ///< of a group
+  Value row_;                                 ///< number in its group
+  Values results_;                            ///< of the reductions, in memory, by pass
+  std::deque<std::vector<SavedRows>> saved_;  ///< by pass
   llvm::SmallVector<Index, 4> kept_;
 };
 
@@ -165,7 +217,7 @@ void emit_row_kernel(KernelModule& m) {
   }
   m.add_function("range", 2, false, [&](Function& f) {
     RowEmitter rows(m, f, plan, reductions);
-    f.b.loop(f.extra[0], f.extra[1], f.b.integer(1), [&](Value row) { rows.row(row); });
+    rows.rows(f.extra[0], f.extra[1]);
   });
   m.add_parallel_entry("range", [&](Function& f) {
     ReductionEmitter e(f, reductions[0]);

@@ -37,10 +37,13 @@ class TargetHooks {
   virtual mlir::Value sqrt(Builder& b, mlir::Value x) const;
   /// p * 2^n for a whole n (floats), rounded once; null where that is no instruction.
   virtual mlir::Value scale(Builder& b, mlir::Value p, mlir::Value n) const;
+  /// `result` with what a logarithm of 0, infinity, NaN or a negative x is; null where that is no instruction.
+  virtual mlir::Value log_specials(Builder& b, mlir::Value x, mlir::Value result) const;
   /// Tells the runtime that op `ordinal` failed (i32: a KernelError, the ordinal; i64: the payload).
   virtual void report(Builder& b, mlir::Value context, mlir::Value error, mlir::Value ordinal, mlir::Value payload) const;
 
  private:
+  bool fills_registers(mlir::Value v) const;
   Target target_;
 };
 

@@ -161,8 +161,11 @@ S maximum(S a, S b) {
   } else if constexpr (is_reference<S>) {
     return S::maximum(a, b);
   } else {
-    S equal_or_larger = select(a == b, (a.as_int() & b.as_int()).as_float(), max(a, b));
-    return select(a != a, a, equal_or_larger);
+    // Asked both ways, max gives one answer, or both zeros, or both operands if one is NaN. All bits but the sign's are joined, which
+    // keeps a NaN; of the signs, both must be set.
+    auto ab = max(a, b).as_int();
+    auto ba = max(b, a).as_int();
+    return (((ab & ba) | ~detail::sign_bit<S>()) & (ab | ba)).as_float();
   }
 }
 
@@ -174,8 +177,7 @@ S minimum(S a, S b) {
   } else if constexpr (is_reference<S>) {
     return S::minimum(a, b);
   } else {
-    S equal_or_smaller = select(a == b, (a.as_int() | b.as_int()).as_float(), min(a, b));
-    return select(a != a, a, equal_or_smaller);
+    return (min(a, b).as_int() | min(b, a).as_int()).as_float();
   }
 }
 

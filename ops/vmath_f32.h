@@ -7,7 +7,8 @@ namespace kiln::ops::vmath::f32 {
 inline constexpr double kLog2E = 0x1.715476p0;
 inline constexpr double kLn2High = 0x1.62ep-1;  // 12 bits: products with 8-bit integers are exact
 inline constexpr double kLn2Low = 0x1.0bfbe8p-15;
-inline constexpr double kRoundMagic = 0x1.8p23;  // adding it rounds to an integer, which its low bits then hold
+inline constexpr std::int32_t kFourThirds = 0x3faaaaab;  // bits of 4/3
+inline constexpr double kRoundMagic = 0x1.8p23;          // adding it rounds to an integer, which its low bits then hold
 
 /// 2^n for -126 <= n <= 127.
 template <class S>
@@ -23,25 +24,39 @@ S scale(S p, int_of<S> n) {
   return p * pow2<S>(half) * pow2<S>(n - half);
 }
 
+/// The same; `whole` is n, for overloads whose instruction takes it so.
+template <class S>
+S scale(S p, int_of<S> n, S) {
+  return scale(p, n);
+}
+
 /// x = n * ln 2 + r with |r| <= ln 2 / 2, for |x| < 2^9.
 template <class S>
 struct ExpReduction {
   int_of<S> n;
+  S whole;  ///< n
   S r;
-  explicit ExpReduction(S x) : n(int_of<S>::constant(0)), r(x) {
+  explicit ExpReduction(S x) : n(int_of<S>::constant(0)), whole(x), r(x) {
     S magic = constant<S>(kRoundMagic);
     S shifted = fma(x, constant<S>(kLog2E), magic);
     n = shifted.as_int() - magic.as_int();
-    S whole = shifted - magic;
+    whole = shifted - magic;
     r = fma(whole, constant<S>(-kLn2High), x);
     r = fma(whole, constant<S>(-kLn2Low), r);
   }
 };
 
+/// exp(r) for |r| <= ln 2 / 2.
+template <class S>
+S exp_reduced(S r) {
+  static constexpr double kC[] = {1, 1, 0x1.fffffap-2, 0x1.555492p-3, 0x1.555a26p-5, 0x1.12397cp-7, 0x1.694c82p-10};
+  return polynomial(r, kC);
+}
+
 /// exp(r) - 1 for |r| <= ln 2 / 2.
 template <class S>
 S expm1_reduced(S r) {
-  static constexpr double kC[] = {0x1p-1, 0x1.555556p-3, 0x1.555502p-5, 0x1.110ff4p-7, 0x1.6d2e2ap-10, 0x1.a262a4p-13};
+  static constexpr double kC[] = {0x1.fffffep-2, 0x1.5554bp-3, 0x1.555716p-5, 0x1.12278ep-7, 0x1.6b7334p-10};
   return fma(r * r, polynomial(r, kC), r);
 }
 
@@ -49,7 +64,7 @@ S expm1_reduced(S r) {
 template <class S>
 S exp_bounded(S x) {
   ExpReduction<S> reduced(x);
-  return scale(constant<S>(1) + expm1_reduced(reduced.r), reduced.n);
+  return scale(exp_reduced(reduced.r), reduced.n, reduced.whole);
 }
 
 template <class S>
@@ -68,30 +83,20 @@ S expm1(S x) {
   return select(abs(x) < constant<S>(0x1p-25), x, result);
 }
 
-/// 1 + f in [sqrt(1/2), sqrt(2)) and e such that x = (1 + f) * 2^e, for positive normal x.
-template <class S>
-struct LogReduction {
-  S f;
-  int_of<S> exponent;
-  explicit LogReduction(S x) : f(x), exponent(int_of<S>::constant(0)) {
-    using I = int_of<S>;
-    I root_half = I::constant(0x3f3504f3);
-    I offset = x.as_int() - root_half + I::constant(127 << 23);
-    exponent = offset.shr(23) - I::constant(127);
-    f = ((offset & I::constant(0x7fffff)) + root_half).as_float() - constant<S>(1);
-  }
-};
+/// log(1 + m) + e * ln 2 for -1/3 <= m <= 1/3, where `negated` is -e * 2^23 and c holds the series of log(1 + m) from m^2 on. A zero
+/// keeps its sign.
+template <class S, std::size_t N>
+S log_reduced(S m, int_of<S> negated, const double (&c)[N]) {
+  S square = m * m;
+  S fraction = fma(square, polynomial_by_pairs(m, square, c), m);
+  return fma(negated.template to<float>(), constant<S>(-0x1.62e43p-1 * 0x1p-23), fraction);
+}
 
-/// log(1 + f) + e * ln 2 for f in [sqrt(1/2) - 1, sqrt(2) - 1).
+/// -e * 2^23 where x / 2^e is nearest to 1: above 2/3 and at most 4/3, for positive normal x.
 template <class S>
-S log_reduced(S f, S e) {
-  static constexpr double kC[] = {0x1.555554p-2,  -0x1.ffffe6p-3, 0x1.999d2ap-3,  -0x1.556288p-3, 0x1.23de4p-3,
-                                  -0x1.fbbf2ep-4, 0x1.dc75e8p-4,  -0x1.ddb2cep-4, 0x1.2cb40ep-4};
-  S square = f * f;
-  S tail = f * square * polynomial(f, kC);
-  tail = fma(e, constant<S>(kLn2Low), tail);
-  tail = fma(square, constant<S>(-0.5), tail);
-  return fma(e, constant<S>(kLn2High), f + tail);
+int_of<S> negated_exponent(S x) {
+  using I = int_of<S>;
+  return (I::constant(kFourThirds) - x.as_int()) & I::constant(-(1 << 23));
 }
 
 /// Special results of a logarithm whose argument is `x`: x itself if infinite or NaN, -inf for 0, NaN below.
@@ -106,54 +111,59 @@ S log_specials(S x, S result) {
 template <class S>
 S log(S x) {
   using I = int_of<S>;
+  static constexpr double kC[] = {-0x1p-1,       0x1.555506p-2,  -0x1.fffefp-3, 0x1.99d05ep-3, -0x1.559de4p-3,
+                                  0x1.1ed422p-3, -0x1.f30e34p-4, 0x1.1e73b8p-3, -0x1.080caap-3};
   auto subnormal = x < constant<S>(0x1p-126);
-  LogReduction<S> reduced(select(subnormal, x * constant<S>(0x1p25), x));
-  I exponent = select(subnormal, reduced.exponent - I::constant(25), reduced.exponent);
-  return log_specials(x, log_reduced(reduced.f, exponent.template to<float>()));
+  S normal = select(subnormal, x * constant<S>(0x1p25), x);
+  I negated = negated_exponent(normal);
+  S m = (normal.as_int() + negated).as_float() - constant<S>(1);
+  I total = select(subnormal, negated + I::constant(25 << 23), negated);
+  return log_specials(x, log_reduced(m, total, kC));
 }
 
 template <class S>
 S log1p(S x) {
   using I = int_of<S>;
-  S one = constant<S>(1);
-  S sum = one + x;
-  S lost = select(x > one, one - (sum - x), x - (sum - one));
-  LogReduction<S> reduced(sum);
-  I exponent = reduced.exponent;
-  I bounded = select(exponent > I::constant(64), I::constant(64), exponent);
-  S f = fma(lost, pow2<S>(I::constant(0) - bounded), reduced.f);
-  S result = log_specials(sum, log_reduced(f, exponent.template to<float>()));
-  return select(x == constant<S>(0), x, result);
+  static constexpr double kC[] = {-0x1p-1,        0x1.555528p-2, -0x1.000b1cp-2, 0x1.99c32ep-3,
+                                  -0x1.515a64p-3, 0x1.1f954ep-3, -0x1.35b426p-3, 0x1.1b0d9cp-3};
+  S sum = x + constant<S>(1);
+  I negated = negated_exponent(sum);
+  // m = x / 2^e - (1 - 1 / 2^e): both terms are exact, or the second is 1. 4 / 2^e, as 1 / 2^e may be subnormal.
+  S scaled = (x.as_int() + negated).as_float();
+  S four = (constant<S>(4).as_int() + negated).as_float();
+  S m = scaled - fma(constant<S>(-0.25), four, constant<S>(1));
+  return log_specials(sum, log_reduced(m, negated, kC));
 }
 
 template <class S>
 S tanh(S x) {
   static constexpr double kC[] = {-0x1.555556p-2, 0x1.111132p-3,  -0x1.ba17dp-5,
                                   0x1.654ba8p-6,  -0x1.1465fep-7, 0x1.36b552p-9};  // [0, 0.632]
-  S magnitude = abs(x);
-  S square = x * x;
+  S magnitude = min(constant<S>(9.02), abs(x));
+  S square = magnitude * magnitude;
   S small = fma(magnitude * square, polynomial(square, kC), magnitude);
-  S doubled = min(constant<S>(20), magnitude + magnitude);
-  S large = constant<S>(1) - constant<S>(2) / (exp_bounded(doubled) + constant<S>(1));
+  ExpReduction<S> reduced(magnitude + magnitude);
+  S e = exp_reduced(reduced.r) * pow2<S>(reduced.n);
+  S large = constant<S>(1) - constant<S>(2) / (e + constant<S>(1));
   return copysign(select(magnitude < constant<S>(0.625), small, large), x);
 }
 
 template <class S>
 S sigmoid(S x) {
-  using I = int_of<S>;
   S one = constant<S>(1);
   auto negative = x < constant<S>(0);
-  // exp(-|x|) = e + e_low and 1 + exp(-|x|) = sum + sum_low: what the high parts lose is put back into the quotient.
+  // e / (1 + e) or 1 / (1 + e), where e = exp(-|x|)
   ExpReduction<S> reduced(max(constant<S>(-104), negate(abs(x))));
   S part = expm1_reduced(reduced.r);
   S head = one + part;
-  S e = scale(head, reduced.n);
-  S e_low = (part - (head - one)) * pow2<S>(max(I::constant(-126), reduced.n));
+  S e = scale(head, reduced.n, reduced.whole);
   S sum = one + e;
-  S sum_low = (e - (sum - one)) + e_low;
   S quotient = select(negative, e, one) / sum;
-  S inverse = select(negative, one - quotient, quotient);
-  return quotient + (select(negative, e_low, constant<S>(0)) - quotient * sum_low) * inverse;
+  // What the sums lost is put back, by about the quotient's slope.
+  S head_lost = part - (head - one);
+  S sum_lost = e - (sum - one);
+  S relative = fma(sum_lost, constant<S>(-0.75), select(negative, head_lost, constant<S>(0)));
+  return fma(quotient, relative, quotient);
 }
 
 template <class S>

@@ -22,7 +22,7 @@ namespace kiln::ops::vmath {
 KILN_VMATH_UNARY(exp)
 /// exp(x) - 1, within 2 ulp.
 KILN_VMATH_UNARY(expm1)
-/// Natural logarithm, within 1 ulp.
+/// Natural logarithm, within 1.1 ulp.
 KILN_VMATH_UNARY(log)
 /// log(1 + x), within 2 ulp.
 KILN_VMATH_UNARY(log1p)
