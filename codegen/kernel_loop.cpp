@@ -23,6 +23,37 @@ void emit_row(ElementEmitter& e, const RowPosition& row, Value begin, Value end,
               [&](Value i, const Mask& mask) { emit_outputs(e, {row.at({i, lanes > 1 ? 1 : 0, {}})}, mask); });
 }
 
+/// More parts are told apart element by element.
+constexpr std::size_t kMaxParts = 8;
+
+/// A concat along the inner axis of the nest, or -1: its parts are visited one after the other.
+int inner_concat(const ElementEmitter& e, const LoopNest& nest) {
+  for (std::size_t n = 0; n < e.spec().body.size(); ++n) {
+    const runtime::BodyNode& node = e.spec().body[n];
+    if (node.op != "concat" || node.operands.size() > kMaxParts || node.shape != e.node(nest.node).shape) continue;
+    if (node.attrs.get<std::int64_t>("axis") == nest.rank - 1) return static_cast<int>(n);
+  }
+  return -1;
+}
+
+/// emit_row in pieces, in each of which the concat is one of its operands.
+void emit_row_of_parts(ElementEmitter& e, const RowPosition& row, Value begin, Value end, int lanes, int concat) {
+  Builder& b = e.builder();
+  Value first = b.integer(0);
+  for (const std::int32_t part : e.node(concat).operands) {
+    const std::size_t axis = e.node(concat).shape.size() - 1;
+    Value last = b.add(first, e.shapes().length(part, static_cast<int>(axis)));
+    e.set_source(concat, [&e, &b, concat, part, first, axis](const Position& at, const Mask& mask) {
+      Position from = e.by_axes(concat, at);
+      from.at[axis] = e.indexing().add(from.at[axis], Index{b.sub(b.integer(0), first)});
+      return e.value(part, from, mask);
+    });
+    emit_row(e, row, b.max_signed(begin, first), b.max_signed(b.max_signed(begin, first), b.min_signed(end, last)), lanes);
+    first = last;
+  }
+  e.set_source(concat, {});
+}
+
 void emit_range(KernelModule& m, Function& f) {
   Builder& b = f.b;
   const LoopNest nest = LoopNest::of(f.e);
@@ -40,11 +71,14 @@ void emit_range(KernelModule& m, Function& f) {
     emit_transposed_units(m, f.e, nest, *reads, f.extra[0], f.extra[1]);
     return;
   }
+  const int concat = inner_concat(f.e, nest);
   b.loop(f.extra[0], f.extra[1], b.integer(1), [&](Value unit) {
     auto [row, chunk] = f.e.indexing().divide({unit}, per_row);
     Value begin = b.mul(chunk.base, b.integer(kChunk));
     Value end = b.min_signed(b.add(begin, b.integer(kChunk)), inner);
-    emit_row(f.e, RowPosition(f.e, nest, row.base), begin, end, lanes);
+    const RowPosition position(f.e, nest, row.base);
+    if (concat >= 0) return emit_row_of_parts(f.e, position, begin, end, lanes, concat);
+    emit_row(f.e, position, begin, end, lanes);
   });
 }
 
