@@ -258,9 +258,14 @@ class Merger {
   void finish(Sum& sum) {
     if (!sum.changed) return;
     builder_.setInsertionPoint(sum.root);
-    mlir::Value total = sum.leaves.front();
-    for (const mlir::Value leaf : llvm::drop_begin(sum.leaves)) total = ir::create(builder_, sum.root->getLoc(), "add", {total, leaf}, {});
-    replace(sum.root, total);
+    mlir::Value total;
+    for (mlir::Value leaf : sum.leaves) {
+      if (const auto newer = replaced_.find(leaf); newer != replaced_.end()) leaf = newer->second;
+      total = total ? ir::create(builder_, sum.root->getLoc(), "add", {total, leaf}, {}) : leaf;
+    }
+    // The root stays until all sums are done: others may list it.
+    sum.root->getResult(0).replaceAllUsesWith(total);
+    replaced_[sum.root->getResult(0)] = total;
   }
 
   /// What two ops that differ only in their operands have in common.
