@@ -37,12 +37,14 @@ void plan(const CompileRequest& request, CompileResult& result, StageClock& cloc
   passes::PipelineOptions options;
   options.passes = {request.numerics, request.target};
   options.dump = &dump;
+  options.texts = request.texts != runtime::StageTexts::none;
   passes::run_pipeline(*module, options, result);
   for (const runtime::StageTime& t : result.times) clock.add(t.stage.c_str(), t.milliseconds);
   start = milliseconds_now();
   const passes::FusedGraph fused = passes::read_fused(ir::only_function(*module));
   result.plan = passes::build_plan(fused, request.numerics, request.graph);
   lap("plan");
+  if (!options.texts && !dump.enabled()) return;
   text_of(result, StageId::kernels) = passes::kernels_text(fused, result.plan, request.graph);
   dump.stage("kernels", text_of(result, StageId::kernels), "txt");
   lap("print");
@@ -50,7 +52,7 @@ void plan(const CompileRequest& request, CompileResult& result, StageClock& cloc
 
 /// The kernels that the caller lacks; all of them where their text is wanted.
 void compile_missing(const CompileRequest& request, CompileResult& result, StageClock& clock, passes::Dump& dump) {
-  const bool low_level = request.want_low_level_text || dump.enabled();
+  const bool low_level = request.texts == runtime::StageTexts::all || dump.enabled();
   std::vector<const KernelSpec*> specs;
   std::vector<std::string> keys;
   std::vector<bool> missing;

@@ -75,14 +75,16 @@ void log_times(const graph::Graph& graph, const runtime::CompileResult& result) 
   log(LogTopic::compile, text);
 }
 
-runtime::CompileResult run_compiler(const graph::Graph& graph, Numerics numerics, bool low_level_text) {
+runtime::CompileResult run_compiler(const graph::Graph& graph, Numerics numerics, runtime::StageTexts texts) {
   runtime::CompileRequest request;
   request.graph = &graph;
   request.target = current_target();
   request.numerics = numerics;
-  request.has_kernel = [low_level_text](const std::string& key) { return !low_level_text && runtime::has_kernel(key); };
+  request.has_kernel = [texts](const std::string& key) {
+    return texts == runtime::StageTexts::graph || (texts == runtime::StageTexts::none && runtime::has_kernel(key));
+  };
   request.dump_directory = flags().dump_dir;
-  request.want_low_level_text = low_level_text;
+  request.texts = texts;
   return runtime::compile(request);
 }
 
@@ -107,9 +109,8 @@ std::shared_ptr<const runtime::Executable> make_executable(const graph::Graph& g
   // A dump wants the passes to run.
   std::shared_ptr<const runtime::Executable> executable = flags().dump_dir.empty() ? load_executable(key, graph) : nullptr;
   if (executable == nullptr) {
-    runtime::CompileResult result = run_compiler(graph, numerics, false);
+    runtime::CompileResult result = run_compiler(graph, numerics, runtime::StageTexts::none);
     log_times(graph, result);
-    store_texts(graph, numerics, result);
     runtime::DiskCache::instance().store("plan", key, result.plan.serialize());
     executable =
         std::make_shared<const runtime::Executable>(std::move(result.plan), std::span<const runtime::KernelObject>(result.objects));
@@ -302,7 +303,8 @@ bool tape_watches(const graph::Captured& captured, std::span<const Signature::Le
 std::string stage_text(const graph::Graph& graph, Numerics numerics, runtime::StageId stage) {
   auto index = static_cast<std::size_t>(stage);
   if (auto text = runtime::DiskCache::instance().load("text", text_key(graph, numerics, index))) return *text;
-  runtime::CompileResult result = run_compiler(graph, numerics, stage >= runtime::StageId::llvm);
+  runtime::CompileResult result =
+      run_compiler(graph, numerics, stage >= runtime::StageId::llvm ? runtime::StageTexts::all : runtime::StageTexts::graph);
   store_texts(graph, numerics, result);
   return result.text[index];
 }

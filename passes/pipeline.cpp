@@ -39,6 +39,7 @@ class Runner {
   }
 
   void stage(runtime::StageId id, std::string_view name) {
+    if (!options_.texts && (options_.dump == nullptr || !options_.dump->enabled())) return;
     std::string& text = result_.text[static_cast<std::size_t>(id)];
     const auto start = std::chrono::steady_clock::now();
     text = ir::text(function_);

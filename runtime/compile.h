@@ -22,6 +22,9 @@ namespace kiln::runtime {
 enum class StageId : int { captured, optimized, fused, kernels, llvm, assembly };
 inline constexpr int kStageCount = 6;
 
+/// Which stages a compilation writes down. Those of the kernels (llvm, assembly) compile all of them, known or not.
+enum class StageTexts : std::uint8_t { none, graph, all };
+
 struct CompileRequest {
   const graph::Graph* graph = nullptr;
   Target target;
@@ -29,8 +32,7 @@ struct CompileRequest {
   /// True if the kernel of that key is cached already: it is then not compiled again.
   std::function<bool(const std::string& key)> has_kernel;
   std::string dump_directory;  ///< KILN_DUMP: numbered IR after each pass; empty for none
-  /// Texts of llvm and assembly for all kernels are expensive (they recompile): only on request.
-  bool want_low_level_text = false;
+  StageTexts texts = StageTexts::none;
 };
 
 struct KernelObject {
