@@ -20,6 +20,9 @@ constexpr std::int64_t kLeftRows = 512;          ///< most rows packed together
 constexpr std::int64_t kTransposeCols = 256;     ///< fewer columns do not pay for transposing left rows
 constexpr std::int64_t kTransposeDepth = 64;     ///< nor does a depth that the first-level cache holds anyway
 constexpr std::int64_t kPageBytes = 4096;
+constexpr std::int64_t kLineBytes = 64;
+constexpr std::int64_t kFetchedBytes = 512 << 10;    ///< a smaller left operand may well be in cache
+constexpr std::int64_t kFetchedDepth = 64;           ///< shorter rows are not fetched ahead
 constexpr std::int64_t kStageElements = 160 << 10;   ///< left elements staged together
 constexpr std::int64_t kWholeDepth = 2048;           ///< deeper sums of narrow results are kept aside between blocks
 constexpr std::int64_t kGroupElements = 8192;        ///< results kept in the first-level cache for the epilogue
@@ -69,12 +72,39 @@ class Scratch {
   std::int64_t size_ = 0;
 };
 
+}  // namespace
+
+/// The depth that a class of rows uses.
+struct ClassSegments {
+  std::vector<TileSegment> whole;
+  std::vector<TileSegment> pieces;  ///< the same in pieces, with each of which a tile fetches a line of later rows; may be empty
+
+  /// Pieces of `most` terms; none if that is 0, or if segments are much shorter and each term has a line of its own.
+  void cut(std::int64_t left_depth, std::int64_t most) {
+    pieces.clear();
+    if (most == 0) return;
+    std::int64_t terms = 0;
+    for (const TileSegment& segment : whole) terms += segment.length;
+    if (left_depth != 1 && terms < most / 2 * static_cast<std::int64_t>(whole.size())) return;
+    for (TileSegment segment : whole) {
+      for (; segment.length > most; segment.length -= most) {
+        pieces.push_back({segment.left, segment.right, most});
+        segment.left += most * left_depth;
+        segment.right += most;
+      }
+      pieces.push_back(segment);
+    }
+  }
+};
+
+namespace {
+
 struct ThreadScratch {
   Scratch left, right, out, stage, sums;
   std::vector<Run> rows, panel_rows, depth, right_depth, right_cols;
   std::vector<std::int64_t> row_offsets, col_offsets;
   std::vector<RowClass> classes;
-  std::vector<std::vector<TileSegment>> segments;  ///< of each class, in the current block
+  std::vector<ClassSegments> segments;  ///< of each class, in the current block
 };
 thread_local ThreadScratch scratch;
 
@@ -303,11 +333,17 @@ void PhaseRunner::prepare_segments(const Block& block, const Left& left) const {
   auto classes = static_cast<std::size_t>(table_.num_classes());
   if (scratch.classes.size() < classes) scratch.classes.resize(classes);
   if (scratch.segments.size() < classes) scratch.segments.resize(classes);
-  if (left.packed) {
-    scratch.segments[0].assign(1, TileSegment{0, 0, block.depths});
-    return;
+  bool large = phase_.batch.size * phase_.row.size * phase_.depth.size * elements_.compute_bytes >= kFetchedBytes;
+  bool fetches = large && block.depths >= kFetchedDepth && !phase_.diagonal && (block.cols > block.width || classes == 1);
+  for (std::size_t i = 0; i < classes; ++i) {
+    ClassSegments& segments = scratch.segments[i];
+    if (left.packed) {
+      segments.whole.assign(1, TileSegment{0, 0, block.depths});
+    } else {
+      table_.segments(static_cast<int>(i), block.depth, block.depths, segments.whole);
+    }
+    segments.cut(left.packed ? left.depth : lhs_depth_step_, fetches ? kLineBytes / elements_.compute_bytes : 0);
   }
-  for (std::size_t i = 0; i < classes; ++i) table_.segments(static_cast<int>(i), block.depth, block.depths, scratch.segments[i]);
 }
 
 void PhaseRunner::run_rows(const Block& block) const {
@@ -360,9 +396,7 @@ void PhaseRunner::run_group(const Block& block, const Left& left, std::int64_t r
   }
   for (std::size_t i = 0; i < static_cast<std::size_t>(table_.num_classes()); ++i) {
     RowClass& rows = scratch.classes[i];
-    call.segments = scratch.segments[i].data();
-    call.num_segments = static_cast<std::int64_t>(scratch.segments[i].size());
-    if (rows.rows == 0 || (call.num_segments == 0 && !block.first)) continue;
+    if (rows.rows == 0 || (scratch.segments[i].whole.empty() && !block.first)) continue;
     for (RowRun& run : rows.runs) {
       if (left.packed) {
         run.left = run.row * left.row;
@@ -373,7 +407,7 @@ void PhaseRunner::run_group(const Block& block, const Left& left, std::int64_t r
         run.out_step = finished_row;
       }
     }
-    run_class(block, rows, call);
+    run_class(block, rows, scratch.segments[i], call);
   }
   if (block.last) finish(block, row0, row1, finished, finished_row);
 }
@@ -413,28 +447,55 @@ class TileRows {
   std::int64_t tiles_ = 0, small_ = 0, taller_ = 0, taken_ = 0, used_ = 0;
 };
 
-/// Fetches part `part` of `parts` of a tile's left rows: each begins a new stream, which the hardware would notice late.
-void prefetch_left(const TileCall& call, const TileRows::Tile& tile, std::int64_t bytes, std::int64_t part, std::int64_t parts) {
-  const auto* left = static_cast<const std::byte*>(call.left);
-  for (std::int64_t i = tile.height * part / parts; i < tile.height * (part + 1) / parts; ++i) {
-    for (std::int64_t s = 0; s < call.num_segments; ++s) {
-      const std::byte* from = left + (tile.left[i] + call.segments[s].left) * bytes;
-      for (std::int64_t offset = 0; offset < call.segments[s].length * bytes; offset += 64) __builtin_prefetch(from + offset);
-    }
+}  // namespace
+
+namespace {
+
+/// What tiles fetch of the next tile's left rows, which the hardware would notice late: each row begins a new stream.
+class AheadRows {
+ public:
+  AheadRows(bool wanted, std::int64_t bytes) : wanted_(wanted), bytes_(bytes) {}
+
+  /// While `tile` is computed, for `next`.
+  void choose(const TileCall& call, const TileRows::Tile& tile, const TileRows::Tile& next) {
+    rows_ = next.left;
+    count_ = wanted_ ? next.height : 0;
+    if (count_ == 0 || call.left_depth == 1) return;
+    // Columns are contiguous: a line of each term, unless it is the one that this tile uses.
+    std::int64_t last = next.left[next.height - 1];
+    auto line = [&](std::int64_t row) {
+      return (reinterpret_cast<std::uintptr_t>(call.left) + static_cast<std::uintptr_t>(row * bytes_)) / kLineBytes;
+    };
+    count_ = line(last) == line(tile.left[tile.height - 1]) ? 0 : kLineBytes / bytes_;
+    for (std::int64_t i = 0; i < count_; ++i) terms_[i] = last + i * call.left_depth;
+    rows_ = terms_;
   }
-}
+  bool any() const { return count_ > 0; }
+  /// Each panel of columns fetches a part.
+  void share(TileCall& call, std::int64_t panel, std::int64_t panels) const {
+    std::int64_t first = count_ * panel / panels;
+    call.ahead_rows = rows_ + first;
+    call.num_ahead = count_ * (panel + 1) / panels - first;
+  }
+
+ private:
+  bool wanted_;
+  std::int64_t bytes_, count_ = 0;
+  const std::int64_t* rows_ = nullptr;
+  std::int64_t terms_[kLineBytes / 4];
+};
 
 }  // namespace
 
 /// Tiles of rows with equal taps, as evenly high as possible, each against all columns.
-void PhaseRunner::run_class(const Block& block, const RowClass& rows, TileCall call) const {
+void PhaseRunner::run_class(const Block& block, const RowClass& rows, const ClassSegments& segments, TileCall call) const {
   std::int64_t right_step = (block.right != nullptr ? block.width * block.depths : block.width) * elements_.compute_bytes;
   std::int64_t left_step = phase_.diagonal ? block.width * elements_.compute_bytes : 0;
   const std::byte* left = static_cast<const std::byte*>(call.left);
   const std::byte* right = static_cast<const std::byte*>(call.right);
   std::byte* out = static_cast<std::byte*>(call.out);
   std::int64_t panels = (block.cols + block.width - 1) / block.width;
-  bool prefetch = !phase_.diagonal && call.left_depth == 1 && block.cols > block.width && block.depths >= 64;
+  AheadRows ahead(!segments.pieces.empty(), elements_.compute_bytes);
   TileRows source(rows, kernels_.rows[block.width / kernels_.lanes]);
   TileRows::Tile tiles[2];
   source.next(tiles[0]);
@@ -446,8 +507,12 @@ void PhaseRunner::run_class(const Block& block, const RowClass& rows, TileCall c
     call.left = left;
     call.right = right;
     call.out = out;
+    ahead.choose(call, tile, tiles[1 - i]);
+    const std::vector<TileSegment>& list = ahead.any() ? segments.pieces : segments.whole;
+    call.segments = list.data();
+    call.num_segments = static_cast<std::int64_t>(list.size());
     for (std::int64_t panel = 0; panel < panels; ++panel) {
-      if (prefetch) prefetch_left(call, tiles[1 - i], elements_.compute_bytes, panel, panels);
+      ahead.share(call, panel, panels);
       call.cols = std::min(block.width, block.cols - panel * block.width);
       kernels_.at(tile.height, (call.cols + kernels_.lanes - 1) / kernels_.lanes)(call);
       call.left = static_cast<const std::byte*>(call.left) + left_step;

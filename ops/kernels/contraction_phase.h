@@ -20,6 +20,8 @@ struct ContractionElements {
   bool same() const { return widening == Widening::raw32 || widening == Widening::raw64; }
 };
 
+struct ClassSegments;
+
 /// One phase with what is known about its operands, ready to compute any rectangle of it on any thread.
 class PhaseRunner {
  public:
@@ -66,7 +68,7 @@ class PhaseRunner {
   void prepare_segments(const Block& block, const Left& left) const;
   void run_rows(const Block& block) const;
   void run_group(const Block& block, const Left& left, std::int64_t row0, std::int64_t row1) const;
-  void run_class(const Block& block, const RowClass& rows, TileCall call) const;
+  void run_class(const Block& block, const RowClass& rows, const ClassSegments& segments, TileCall call) const;
   void finish(const Block& block, std::int64_t row0, std::int64_t row1, const std::byte* finished, std::int64_t finished_row) const;
   template <class T>
   T* element(T* base, std::int64_t offset) const {

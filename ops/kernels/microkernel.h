@@ -32,6 +32,10 @@ struct TileCall {
   std::int64_t left_depth = 0, right_depth = 0;
   std::int64_t cols = 0;
   bool accumulate = false;
+  /// Places of the left operand (as left_rows) to be fetched with each segment for a later tile. Segments are then short: all at once
+  /// would hold up what this tile waits for.
+  const std::int64_t* ahead_rows = nullptr;
+  std::int64_t num_ahead = 0;
 };
 
 using TileKernel = void (*)(const TileCall& call);

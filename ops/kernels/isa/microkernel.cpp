@@ -36,6 +36,7 @@ template <class T, Left kind, int rows, int vectors, bool partial>
 #pragma GCC unroll 8
     for (int i = 0; i < rows; ++i) row[i] = left + call.left_rows[i];
     const T* b = static_cast<const T*>(call.right) + segment->right * right_depth;
+    for (std::int64_t i = 0; i < call.num_ahead; ++i) __builtin_prefetch(left + call.ahead_rows[i]);
     for (std::int64_t p = segment->length; p > 0; --p) {
       Vector<T> right[vectors];
 #pragma GCC unroll 4
