@@ -56,14 +56,16 @@ struct Division {
   }
 };
 
-/// Columns if each thread gets enough of them: then no part of the right operand is read or packed twice. Else rows.
+/// Columns if each thread gets enough of them: then no part of the right operand is read or packed twice. Rows where these are fewer, or
+/// where reading the left operand twice costs more.
 Division divide(const ContractionPhase& phase, const PhaseRunner& runner) {
   std::int64_t batches = phase.batch.size, rows = phase.row.size, cols = phase.col.size, threads = num_threads();
   Division division{.length = rows};
   if (batches >= kBatchesOfThread * threads) return division;
   std::int64_t pieces = threads / std::gcd(batches, threads);
   std::int64_t tiles = cols / runner.tile_cols();
-  division.by_cols = cols >= rows ? tiles >= pieces : 4 * cols >= rows && tiles >= 2 * pieces;
+  bool few = runner.left_by_depth() ? 4 * cols < rows : cols <= rows;
+  division.by_cols = !few && tiles >= (cols >= rows ? pieces : 2 * pieces);
   division.length = division.by_cols ? cols : rows;
   division.unit = division.by_cols ? runner.lanes() : runner.row_unit();
   if (division.length < division.unit * pieces) division.unit = 1;

@@ -32,6 +32,8 @@ class PhaseRunner {
   void run(std::int64_t batch, std::int64_t row0, std::int64_t row1, std::int64_t col0, std::int64_t col1) const;
   /// Whether the left operand (or a copy of the parts that windows slide over) is read in place.
   bool left_direct() const { return left_direct_; }
+  /// Whether, besides, its elements are contiguous along the depth.
+  bool left_by_depth() const { return left_direct_ && lhs_depth_step_ == 1; }
   std::int64_t lanes() const { return kernels_.lanes; }
   /// Rows that are best not shared by threads.
   std::int64_t row_unit() const { return stage_ && stage_->rows() < phase_.row.size ? stage_->rows() : 1; }
