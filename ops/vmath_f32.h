@@ -83,12 +83,13 @@ S expm1(S x) {
   return select(abs(x) < constant<S>(0x1p-25), x, result);
 }
 
-/// log(1 + m) + e * ln 2 for -1/3 <= m <= 1/3, where `negated` is -e * 2^23 and c holds the series of log(1 + m) from m^2 on. A zero
-/// keeps its sign.
-template <class S, std::size_t N>
-S log_reduced(S m, int_of<S> negated, const double (&c)[N]) {
+/// log(1 + m) + e * ln 2 for -1/3 <= m <= 1/3, where `negated` is -e * 2^23. A zero keeps its sign.
+template <class S>
+S log_reduced(S m, int_of<S> negated) {
+  static constexpr double kC[] = {-0x1p-1,       0x1.555506p-2,  -0x1.fffefp-3, 0x1.99d05ep-3, -0x1.559de4p-3,
+                                  0x1.1ed422p-3, -0x1.f30e34p-4, 0x1.1e73b8p-3, -0x1.080caap-3};
   S square = m * m;
-  S fraction = fma(square, polynomial_by_pairs(m, square, c), m);
+  S fraction = fma(square, polynomial_by_pairs(m, square, kC), m);
   return fma(negated.template to<float>(), constant<S>(-0x1.62e43p-1 * 0x1p-23), fraction);
 }
 
@@ -111,28 +112,24 @@ S log_specials(S x, S result) {
 template <class S>
 S log(S x) {
   using I = int_of<S>;
-  static constexpr double kC[] = {-0x1p-1,       0x1.555506p-2,  -0x1.fffefp-3, 0x1.99d05ep-3, -0x1.559de4p-3,
-                                  0x1.1ed422p-3, -0x1.f30e34p-4, 0x1.1e73b8p-3, -0x1.080caap-3};
   auto subnormal = x < constant<S>(0x1p-126);
   S normal = select(subnormal, x * constant<S>(0x1p25), x);
   I negated = negated_exponent(normal);
   S m = (normal.as_int() + negated).as_float() - constant<S>(1);
   I total = select(subnormal, negated + I::constant(25 << 23), negated);
-  return log_specials(x, log_reduced(m, total, kC));
+  return log_specials(x, log_reduced(m, total));
 }
 
 template <class S>
 S log1p(S x) {
   using I = int_of<S>;
-  static constexpr double kC[] = {-0x1p-1,        0x1.555528p-2, -0x1.000b1cp-2, 0x1.99c32ep-3,
-                                  -0x1.515a64p-3, 0x1.1f954ep-3, -0x1.35b426p-3, 0x1.1b0d9cp-3};
   S sum = x + constant<S>(1);
   I negated = negated_exponent(sum);
   // m = x / 2^e - (1 - 1 / 2^e): both terms are exact, or the second is 1. 4 / 2^e, as 1 / 2^e may be subnormal.
   S scaled = (x.as_int() + negated).as_float();
   S four = (constant<S>(4).as_int() + negated).as_float();
   S m = scaled - fma(constant<S>(-0.25), four, constant<S>(1));
-  return log_specials(sum, log_reduced(m, negated, kC));
+  return log_specials(sum, log_reduced(m, negated));
 }
 
 template <class S>

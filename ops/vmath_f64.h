@@ -239,7 +239,6 @@ S tanh(S x) {
 
 template <class S>
 S sigmoid(S x) {
-  using I = int_of<S>;
   S one = constant<S>(1);
   auto negative = x < constant<S>(0);
   // exp(-|x|) = e + e_low and 1 + exp(-|x|) = sum + sum_low: what the high parts lose is put back into the quotient.
@@ -247,7 +246,7 @@ S sigmoid(S x) {
   Pair<S> part = fast_two_sum(reduced.r, fma(reduced.r * reduced.r, expm1_tail(reduced.r), reduced.r_low));
   Pair<S> head = fast_two_sum(one, part.high);
   S e = scale(head.high, reduced.n);
-  S e_low = (head.low + part.low) * pow2<S>(max(I::constant(-1022), reduced.n));
+  S e_low = scale(head.low + part.low, reduced.n);
   Pair<S> sum = fast_two_sum(one, e);
   S quotient = select(negative, e, one) / sum.high;
   S inverse = select(negative, one - quotient, quotient);

@@ -160,6 +160,15 @@ void check_all(const std::vector<Isa>& levels, std::uint64_t stride, std::int64_
 TEST_CASE("vmath: accuracy over a sample") { check_all(isa_levels(), 20011, 100000, 1 << 19); }
 TEST_CASE("vmath: accuracy over every float", "[.full]") { check_all({current_target().isa}, 1, 10000000, 100000000); }
 
+TEST_CASE("vmath: the sigmoid of large negative doubles is not negative") {
+  for (Isa isa : isa_levels()) {
+    std::vector<Guarded> operand;
+    operand.emplace_back(DType::float64, Shape{4000});
+    for (std::size_t i = 0; i < 4000; ++i) operand[0].set(i, -745.4 - static_cast<double>(i) * 1e-4);
+    for (double y : run(isa, ops::op("sigmoid"), operand).values()) CHECK(!std::signbit(y));
+  }
+}
+
 TEST_CASE("vmath: sine and cosine of arguments nearest to multiples of a quarter turn") {
   // The first is the worst case of range reduction in double (J.-M. Muller, Elementary Functions, ch. 11); glibc's cos is off by 8 ulp
   // there. Expected values are MPFR's.
