@@ -13,6 +13,9 @@ namespace {
 
 constexpr std::int64_t kTaskFlops = 1 << 20;       ///< less work than this is not worth a thread
 constexpr std::int64_t kBatchesOfThread = 8;       ///< with that many, no batch element is shared by threads
+constexpr std::int64_t kTurnElements = 128 << 10;  ///< of the left operand and the result that groups share, one after the other
+constexpr std::int64_t kLeastTurn = 256;           ///< rows
+constexpr std::int64_t kLeastTurns = 8;            ///< fewer do not pay for packing the right operand each time
 constexpr std::int64_t kEpilogueElements = 16384;  ///< results of one call of an epilogue that had to wait
 
 /// The same contraction with its operands exchanged: rows become columns.
@@ -48,6 +51,7 @@ struct Division {
   std::int64_t unit = 1;    ///< a piece has a multiple of so many rows or columns, except at the end
   std::int64_t length = 1;  ///< all rows or columns
   std::int64_t pieces = 1;
+  std::int64_t inner = 1;  ///< batch elements that take turns, piece by piece: they lie side by side in memory
 
   std::int64_t boundary(std::int64_t piece) const {
     std::int64_t units = (length + unit - 1) / unit;
@@ -56,9 +60,36 @@ struct Division {
   }
 };
 
+/// Groups of channels lie side by side in the rows of both the left operand and the result: rows that are taken by one group after the
+/// other, while they are in the second-level cache. 0 if the batch is none of groups, or its rows fit anyway.
+std::int64_t rows_of_turn(const ContractionPhase& phase, const PhaseRunner& runner) {
+  if (phase.batch.count == 0 || phase.row.count == 0 || runner.row_unit() > 1) return 0;
+  const ContractionLoop& group = phase.batch.loops[static_cast<std::size_t>(phase.batch.count - 1)];
+  const ContractionLoop& row = phase.row.loops[static_cast<std::size_t>(phase.row.count - 1)];
+  bool side_by_side =
+      group.extent > 1 && group.lhs_stride * group.extent <= row.lhs_stride && group.out_stride * group.extent <= row.out_stride;
+  if (!side_by_side) return 0;
+  std::int64_t rows = kTurnElements / (row.lhs_stride + row.out_stride);
+  // Whole lines or images.
+  std::int64_t whole = 1;
+  for (int i = phase.row.count; i-- > 0;) {
+    std::int64_t extent = phase.row.loops[static_cast<std::size_t>(i)].extent;
+    if (whole * extent > rows) break;
+    whole *= extent;
+  }
+  rows = std::max(rows / whole * whole, kLeastTurn);
+  return kLeastTurns * rows <= phase.row.size ? rows : 0;
+}
+
 /// Columns if each thread gets enough of them: then no part of the right operand is read or packed twice. Rows where these are fewer, or
 /// where reading the left operand twice costs more.
 Division divide(const ContractionPhase& phase, const PhaseRunner& runner) {
+  if (std::int64_t rows = rows_of_turn(phase, runner); rows > 0) {
+    Division division{.unit = rows, .length = phase.row.size};
+    division.pieces = (phase.row.size + rows - 1) / rows;
+    division.inner = phase.batch.loops[static_cast<std::size_t>(phase.batch.count - 1)].extent;
+    return division;
+  }
   std::int64_t batches = phase.batch.size, rows = phase.row.size, cols = phase.col.size, threads = num_threads();
   Division division{.length = rows};
   if (batches >= kBatchesOfThread * threads) return division;
@@ -83,8 +114,10 @@ bool run_phase(const ContractionPhase& phase, const ContractionRun& run, bool sw
   std::int64_t grain = std::max<std::int64_t>(1, kTaskFlops / std::max<std::int64_t>(piece_flops, 1));
   parallel_for(batches * division.pieces, grain, [&](std::int64_t begin, std::int64_t end) {
     while (begin < end) {
-      std::int64_t batch = begin / division.pieces, first = begin % division.pieces;
-      std::int64_t last = std::min(division.pieces, first + end - begin);
+      // Numbered by outer batch element, piece, inner batch element.
+      std::int64_t turn = begin / division.inner, first = turn % division.pieces;
+      std::int64_t batch = turn / division.pieces * division.inner + begin % division.inner;
+      std::int64_t last = division.inner > 1 ? first + 1 : std::min(division.pieces, first + end - begin);
       std::int64_t from = division.boundary(first), to = division.boundary(last);
       if (division.by_cols) {
         runner.run(batch, 0, rows, from, to);

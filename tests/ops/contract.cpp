@@ -265,6 +265,52 @@ TEST_CASE("the epilogue sees every element once, finished") {
   set_num_threads(1);
 }
 
+namespace {
+
+/// A 3 x 3 convolution with padding 1.
+std::vector<float> convolve(const char* equation, const Shape& x_shape, const Shape& w_shape, const std::vector<float>& x,
+                            const std::vector<float>& w) {
+  ContractView view = ContractView::make(equation, "yx");
+  for (int i = 0; i < 2; ++i) view.windows[static_cast<std::size_t>(i)] = {.padding_low = 1, .padding_high = 1};
+  Shape y_shape = view.result_shape(x_shape, w_shape);
+  std::vector<float> y(static_cast<std::size_t>(y_shape.count()), NAN);
+  Contraction problem = view.lower(DType::float32, x_shape.sizes(), w_shape.sizes(), y_shape.sizes());
+  ops::run_contraction({.problem = &problem, .lhs = x.data(), .rhs = w.data(), .out = y.data()});
+  return y;
+}
+
+/// Of elements in rows of `groups` groups of `size`, those of one group.
+std::vector<float> take_group(const std::vector<float>& all, std::size_t groups, std::size_t size, std::size_t group) {
+  std::vector<float> part;
+  for (std::size_t at = group * size; at < all.size(); at += groups * size)
+    part.insert(part.end(), all.begin() + static_cast<std::ptrdiff_t>(at), all.begin() + static_cast<std::ptrdiff_t>(at + size));
+  return part;
+}
+
+}  // namespace
+
+TEST_CASE("many groups of channels compute what each computes alone") {
+  constexpr std::int64_t images = 20, side = 16, groups = 64, in = 4, out = 3;
+  Rng rng(77);
+  auto numbers = [&](std::int64_t count) {
+    std::vector<float> x(static_cast<std::size_t>(count));
+    for (float& v : x) v = static_cast<float>(rng.uniform() * 2 - 1);
+    return x;
+  };
+  std::vector<float> x = numbers(images * side * side * groups * in), w = numbers(9 * in * groups * out);
+  for (int threads : {1, 3}) {
+    set_num_threads(threads);
+    std::vector<float> y = convolve("nyxgc,yxcgo->nyxgo", {images, side, side, groups, in}, {3, 3, in, groups, out}, x, w);
+    for (std::size_t g : {0, 1, 30, 63}) {
+      std::vector<float> alone = convolve("nyxc,yxco->nyxo", {images, side, side, in}, {3, 3, in, out}, take_group(x, groups, in, g),
+                                          take_group(w, groups, out, g));
+      INFO("threads " << threads << " group " << g);
+      CHECK(take_group(y, groups, out, g) == alone);
+    }
+  }
+  set_num_threads(1);
+}
+
 TEST_CASE("digest of contractions", "[.]") {
   Rng rng(31);
   std::uint64_t hash = 1;
