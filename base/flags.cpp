@@ -58,10 +58,7 @@ bool boolean(const char* name) {
 std::optional<Isa> isa(const char* name) {
   std::optional<std::string> text = variable(name);
   if (!text || text->empty()) return std::nullopt;
-  if (*text == "baseline") return Isa::baseline;
-  if (*text == "avx2") return Isa::avx2;
-  KILN_REQUIRE(*text == "avx512", ValueError, "environment variable {}: \"{}\" is not baseline, avx2 or avx512", name, *text);
-  return Isa::avx512;
+  return isa_named(*text);
 }
 
 unsigned topic(const char* name, std::string_view word) {

@@ -12,7 +12,7 @@ namespace kiln {
 enum class LogTopic : unsigned { trace = 1, compile = 2, cache = 4 };
 
 struct Flags {
-  std::optional<Isa> target;             ///< KILN_TARGET = baseline | avx2 | avx512
+  std::optional<Isa> target;             ///< KILN_TARGET = baseline | avx2 | avx512 | neon | sve256
   std::optional<int> num_threads;        ///< KILN_NUM_THREADS, 1 to 1024
   std::size_t pool_bytes = 0;            ///< KILN_POOL_MB: memory kept for reuse (default 1024)
   bool poison = false;                   ///< KILN_POISON = 0 | 1: fresh buffers hold NaN patterns

@@ -3,9 +3,13 @@
 
 #include <array>
 #include <string_view>
+#include <utility>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+#include <sys/prctl.h>
 #endif
 
 #include "base/flags.h"
@@ -13,6 +17,21 @@
 
 namespace kiln {
 namespace {
+
+constexpr std::pair<std::string_view, Isa> kIsaNames[] = {
+    {"baseline", Isa::baseline}, {"avx2", Isa::avx2}, {"avx512", Isa::avx512}, {"neon", Isa::neon}, {"sve256", Isa::sve256}};
+
+std::string_view isa_name(Isa isa) { return kIsaNames[static_cast<std::size_t>(isa)].first; }
+
+bool is_aarch64(Isa isa) { return Target{isa, "", ""}.is_aarch64(); }
+
+/// LLVM's name of a CPU that has that level and no more.
+std::string_view generic_name(Isa isa) {
+  if (is_aarch64(isa)) return "generic";
+  return isa == Isa::avx512 ? "x86-64-v4" : isa == Isa::avx2 ? "x86-64-v3" : "x86-64";
+}
+
+std::string_view aarch64_features(Isa isa) { return isa == Isa::sve256 ? "+neon,+fullfp16,+sve" : "+neon"; }
 
 #if defined(__x86_64__)
 
@@ -124,8 +143,6 @@ constexpr Model kModels[] = {
     {'I', 6, 0xcf, 0xcf, "emeraldrapids"}, {'I', 6, 0xad, 0xae, "graniterapids"},
 };
 
-std::string_view generic_name(Isa isa) { return isa == Isa::avx512 ? "x86-64-v4" : isa == Isa::avx2 ? "x86-64-v3" : "x86-64"; }
-
 std::string_view host_name(Isa isa) {
   unsigned most = 0, b = 0, c = 0, d = 0;
   if (__get_cpuid(0, &most, &b, &c, &d) == 0) return generic_name(isa);
@@ -162,6 +179,16 @@ Target make_target(Isa isa) {
   return target;
 }
 
+#elif defined(__aarch64__)
+
+Isa best_isa() {
+  constexpr unsigned long kHasSve = 1ul << 22;  // HWCAP_SVE
+  constexpr int kLengthMask = 0xffff, kBytes = 32;
+  if ((getauxval(AT_HWCAP) & kHasSve) == 0) return Isa::neon;
+  return (prctl(PR_SVE_GET_VL) & kLengthMask) == kBytes ? Isa::sve256 : Isa::neon;
+}
+Target make_target(Isa isa) { return generic_target(isa); }
+
 #else
 
 Isa best_isa() { return Isa::baseline; }
@@ -169,17 +196,27 @@ Target make_target(Isa isa) { return {isa, "generic", ""}; }
 
 #endif
 
-const char* isa_name(Isa isa) { return isa == Isa::avx512 ? "avx512" : isa == Isa::avx2 ? "avx2" : "baseline"; }
+bool can_run(Isa wanted, Isa best) { return is_aarch64(wanted) == is_aarch64(best) && wanted <= best; }
 
 Target detect() {
   Isa best = best_isa();
   Isa wanted = flags().target.value_or(best);
-  KILN_REQUIRE(wanted <= best, ValueError, "environment variable KILN_TARGET: this CPU lacks {}; it can run {}", isa_name(wanted),
+  KILN_REQUIRE(can_run(wanted, best), ValueError, "environment variable KILN_TARGET: this CPU lacks {}; it can run {}", isa_name(wanted),
                isa_name(best));
   return make_target(wanted);
 }
 
 }  // namespace
+
+Isa isa_named(const std::string& name) {
+  for (const auto& [known, isa] : kIsaNames) {
+    if (name == known) return isa;
+  }
+  throw ValueError(fmt::format("environment variable KILN_TARGET: \"{}\" is not baseline, avx2, avx512, neon or sve256", name),
+                   user_location());
+}
+
+Target generic_target(Isa isa) { return {isa, std::string(generic_name(isa)), is_aarch64(isa) ? std::string(aarch64_features(isa)) : ""}; }
 
 const Target& current_target() {
   static const Target* target = new Target(detect());

@@ -83,10 +83,27 @@ bool CompileWorker::is_fresh() const {
   return compilations_ < kCompilations;
 }
 
+namespace {
+
+/// The triple of a target's code; sees to it that LLVM knows it.
+llvm::Triple triple_of(const Target& target) {
+  if (!target.is_aarch64()) return llvm::Triple("x86_64-unknown-linux-gnu");
+  static std::once_flag once;
+  std::call_once(once, [] {
+    LLVMInitializeAArch64TargetInfo();
+    LLVMInitializeAArch64Target();
+    LLVMInitializeAArch64TargetMC();
+    LLVMInitializeAArch64AsmPrinter();
+  });
+  return llvm::Triple("aarch64-unknown-linux-gnu");
+}
+
+}  // namespace
+
 llvm::TargetMachine& CompileWorker::machine(const Target& target) {
   std::unique_ptr<llvm::TargetMachine>& slot = machines_[target.cpu + "/" + target.features];
   if (slot) return *slot;
-  const llvm::Triple triple("x86_64-unknown-linux-gnu");
+  const llvm::Triple triple = triple_of(target);
   std::string message;
   const llvm::Target* found = llvm::TargetRegistry::lookupTarget(triple, message);
   if (found == nullptr) throw CompileError(fmt::format("code generation: {}", message), {});
@@ -177,6 +194,8 @@ void prepare(llvm::Module& module, llvm::TargetMachine& machine, const Target& t
     if (f.isDeclaration()) continue;
     f.addFnAttr(llvm::Attribute::NoUnwind);
     f.addFnAttr("prefer-vector-width", std::to_string(target.float_lanes() * 32));
+    // Vectors of fixed length are SVE registers where their length is known.
+    if (target.isa == Isa::sve256) f.addFnAttr(llvm::Attribute::getWithVScaleRangeArgs(module.getContext(), 2, 2));
     f.addFnAttr("no-trapping-math", "true");
   }
 }

@@ -26,7 +26,7 @@ F for_target(F baseline, F avx2, F avx512) {
       return avx512;
     case Isa::avx2:
       return avx2;
-    case Isa::baseline:
+    default:
       break;
   }
   return baseline;

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <thread>
@@ -18,6 +19,7 @@
 #include "base/half.h"
 #include "base/kernel_abi.h"
 #include "codegen/kernel_compiler.h"
+#include "emulator.h"
 #include "ops/op.h"
 #include "runtime/kernel_spec.h"
 #include "tests/catch.h"
@@ -278,17 +280,42 @@ inline std::vector<Bytes> run_kernel(const SpecBuilder& s, const LoadedKernel& k
   return outputs;
 }
 
-/// Compiles the spec and checks every output against the eager kernels, under all partitions.
+/// The same on the emulator.
+inline std::vector<Bytes> emulate_kernel(const SpecBuilder& s, const std::string& object, const std::vector<Bytes>& inputs,
+                                         Partition partition, bool at_end, TestContext& context) {
+  std::vector<Emulator::Arg> args;
+  for (const Bytes& in : inputs) args.push_back({-1, in});
+  for (std::size_t i = 0; i < s.spec().outputs.size(); ++i) {
+    args.push_back({-1, Bytes(s.bytes(s.spec().outputs[i]), std::byte{0xAB})});
+    for (const auto& [output, input] : s.spec().aliases) {
+      if (output == static_cast<int>(i)) args.back().alias = input;
+    }
+  }
+  context.error = static_cast<std::int32_t>(Emulator::instance().run(object, s.dims(), args, partition == Partition::pieces, at_end));
+  std::vector<Bytes> outputs;
+  for (std::size_t i = inputs.size(); i < args.size(); ++i) {
+    outputs.push_back(args[i].alias < 0 ? args[i].bytes : args[static_cast<std::size_t>(args[i].alias)].bytes);
+  }
+  return outputs;
+}
+
+/// Compiles the spec for test_target() and checks every output against the eager kernels, under all partitions.
 inline void check_against_eager(const SpecBuilder& s, unsigned seed = 1, bool special = true,
                                 const std::function<void(std::vector<Bytes>&)>& adjust = {}) {
   std::vector<Bytes> inputs;
   for (int i = 0; i < s.spec().num_inputs; ++i) inputs.push_back(random_bytes(s.type(i), seed + static_cast<unsigned>(i), special));
   if (adjust) adjust(inputs);
   const std::vector<Bytes> expected = evaluate_eagerly(s, inputs);
-  const LoadedKernel kernel(codegen::compile_kernel(s.spec(), current_target()));
+  const std::string object = codegen::compile_kernel(s.spec(), test_target());
+  const bool foreign = test_target().is_aarch64() != current_target().is_aarch64();
+  std::optional<LoadedKernel> kernel;
+  if (!foreign) kernel.emplace(object);
   for (const Partition partition : {Partition::whole, Partition::pieces, Partition::threads}) {
+    if (foreign && partition == Partition::threads) continue;
     TestContext context;
-    const std::vector<Bytes> found = run_kernel(s, kernel, inputs, partition, partition != Partition::pieces, context);
+    const bool at_end = partition != Partition::pieces;
+    const std::vector<Bytes> found = foreign ? emulate_kernel(s, object, inputs, partition, at_end, context)
+                                             : run_kernel(s, *kernel, inputs, partition, at_end, context);
     for (std::size_t i = 0; i < found.size(); ++i) {
       const int node = s.spec().outputs[i];
       const std::string d = difference(s.type(node), expected[static_cast<std::size_t>(node)].data(), found[i].data());

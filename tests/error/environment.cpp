@@ -71,7 +71,7 @@ TEST_CASE("in its own process: an eager op and a compiled call", "[.][program]")
 TEST_CASE("nonsense in the environment is an error that names the variable") {
   check_error("KILN_NUM_THREADS=abc", "KILN_NUM_THREADS: \"abc\" is not an integer from 1 to 1024");
   check_error("KILN_NUM_THREADS=-3", "KILN_NUM_THREADS: \"-3\" is not an integer from 1 to 1024");
-  check_error("KILN_TARGET=foo", "KILN_TARGET: \"foo\" is not baseline, avx2 or avx512");
+  check_error("KILN_TARGET=foo", "KILN_TARGET: \"foo\" is not baseline, avx2, avx512, neon or sve256");
   check_error("KILN_LOG=xyz", "KILN_LOG: \"xyz\" is not trace, compile, cache or all");
   check_error("KILN_POOL_MB=-1", "KILN_POOL_MB: \"-1\" is not an integer from 0 to 1073741824");
   check_error("KILN_POOL_MB=1e3", "KILN_POOL_MB: \"1e3\" is not an integer from 0 to 1073741824");

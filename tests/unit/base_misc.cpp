@@ -100,7 +100,7 @@ TEST_CASE("the environment is checked") {
   }
   {
     Setting s("KILN_TARGET", "sse9");
-    CHECK_THROWS_WITH(read_flags(), "environment variable KILN_TARGET: \"sse9\" is not baseline, avx2 or avx512");
+    CHECK_THROWS_WITH(read_flags(), "environment variable KILN_TARGET: \"sse9\" is not baseline, avx2, avx512, neon or sve256");
   }
   {
     Setting s("KILN_LOG", "trace,everything");

@@ -99,7 +99,7 @@ void add_width(MicroKernels& kernels) {
 template <class T, Left kind>
 MicroKernels floating_tiles() {
   MicroKernels kernels;
-#if defined(KILN_ISA_avx512)
+#if defined(KILN_ISA_avx512) || defined(__aarch64__)
   // 32 registers: 24 accumulators leave room for the right operand's vectors and one broadcast.
   add_width<T, kind, 1, 8>(kernels);
   add_width<T, kind, 2, 8>(kernels);

@@ -2,8 +2,10 @@
 #pragma once
 #if defined(KILN_ISA_avx512) || defined(KILN_ISA_avx2)
 #include <immintrin.h>
-#else
+#elif defined(__SSE2__)
 #include <emmintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #include <cstdint>
@@ -68,6 +70,15 @@ template <>
 template <>
 [[gnu::always_inline]] inline Vector<double> multiply_add<double>(Vector<double> a, Vector<double> b, Vector<double> c) {
   return (Vector<double>)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+}
+#elif defined(__aarch64__)
+template <>
+[[gnu::always_inline]] inline Vector<float> multiply_add<float>(Vector<float> a, Vector<float> b, Vector<float> c) {
+  return (Vector<float>)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+}
+template <>
+[[gnu::always_inline]] inline Vector<double> multiply_add<double>(Vector<double> a, Vector<double> b, Vector<double> c) {
+  return (Vector<double>)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
 }
 #endif
 
