@@ -1,6 +1,7 @@
 // The stage `kernels` as text.
 #include <fmt/format.h>
 
+#include <cstring>
 #include <set>
 
 #include "passes/build_plan.h"
@@ -59,6 +60,14 @@ class Printer {
   }
   std::string tensor(const runtime::PlanTensor& t) const { return std::string(name(t.dtype)) + lengths(t.shape); }
 
+  /// " (0.0625)" for a float32 of rank 0.
+  static std::string scalar(const Literal& literal) {
+    if (literal.type.dtype != DType::float32 || literal.type.shape.rank() != 0) return "";
+    float number = 0;
+    std::memcpy(&number, literal.bytes->data(), sizeof number);
+    return fmt::format(" ({})", number);
+  }
+
   std::string place(const ArgRef& ref) const {
     static constexpr std::string_view names[] = {"input", "output", "arena", "constant"};
     if (ref.where == ArgRef::Where::view) {
@@ -66,6 +75,7 @@ class Printer {
       return fmt::format("{} from byte {} on", place(view.of), length(view.offset));
     }
     std::string text = fmt::format("{} {}", names[static_cast<int>(ref.where)], ref.index);
+    if (ref.where == ArgRef::Where::constant) return text + scalar(plan_.constants[static_cast<std::size_t>(ref.index)]);
     if (ref.where != ArgRef::Where::arena) return text;
     const runtime::ArenaSlot& slot = plan_.arena[static_cast<std::size_t>(ref.index)];
     return text + fmt::format(" (+{}, {} bytes)", length(slot.offset), length(slot.bytes));

@@ -2,12 +2,16 @@
 #include "passes/kernel_spec.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <map>
 #include <unordered_map>
 
 #include "base/require.h"
 #include "ops/build.h"
 #include "ops/contract.h"
 #include "passes/cost_model.h"
+#include "passes/kernel_spec_axes.h"
 #include "passes/kernel_spec_collapse.h"
 
 namespace kiln::passes {
@@ -72,14 +76,28 @@ class SpecBuilder {
     if (found != draft_of_.end() && found->second >= 0) return found->second;
     const graph::Node& n = graph_.node(id);
     DraftNode draft{.type = n.type, .node = id};
-    if (is_scalar_constant(n)) return draft_of_[id] = add_constant(n, id);
-    if (found != draft_of_.end() && found->second == kMember) {
+    if (is_scalar_constant(n) && !is_reciprocal_of_length(n)) return draft_of_[id] = add_constant(n, id);
+    if (found != draft_of_.end() && found->second == kMember && !is_scalar_constant(n)) {
       draft.op = n.op;
       draft.attrs = n.attrs;
       for (NodeId operand : n.operands) draft.operands.push_back(visit(operand));
     }
     drafts_.push_back(std::move(draft));
     return draft_of_[id] = static_cast<int>(drafts_.size()) - 1;
+  }
+
+  /// 1/n for a number n that looks like a length, as in means: an input, so that one kernel serves all lengths.
+  static bool is_reciprocal_of_length(const graph::Node& n) {
+    if (n.type.shape.rank() != 0) return false;
+    constexpr double kSmallest = 16, kTolerance = 1e-6;
+    const auto& bytes = *n.attrs.get<Literal>("value").bytes;
+    const auto read = [&](auto number) {
+      std::memcpy(&number, bytes.data(), sizeof number);
+      return static_cast<double>(number);
+    };
+    if (n.type.dtype != DType::float32 && n.type.dtype != DType::float64) return false;
+    const double inverse = 1 / (n.type.dtype == DType::float32 ? read(0.0F) : read(0.0));
+    return inverse > kSmallest && std::isfinite(inverse) && std::abs(std::round(inverse) / inverse - 1) < kTolerance;
   }
 
   /// A splat is one number, broadcast: kernels do not depend on how many copies there are.
@@ -191,18 +209,29 @@ class SpecBuilder {
     }
   }
 
-  int dim_index(Dim d) {
-    const auto found = std::find(kernel_.dims.begin(), kernel_.dims.end(), d);
-    if (found != kernel_.dims.end()) return static_cast<int>(found - kernel_.dims.begin());
-    kernel_.dims.push_back(d);
-    return static_cast<int>(kernel_.dims.size()) - 1;
+  /// The kernel's length for an axis of that class: equal lengths of axes that have nothing to do with each other are two.
+  int dim_index(int axis_class, Dim d) {
+    const auto [found, fresh] = dim_of_.try_emplace({axis_class, d.bits()}, static_cast<int>(kernel_.dims.size()));
+    if (fresh) kernel_.dims.push_back(d);
+    return found->second;
+  }
+
+  /// Values over the elements of which the kernel's loops go.
+  std::vector<int> iterated() const {
+    std::vector<int> result = outputs_;
+    for (const DraftNode& d : drafts_) {
+      if (fusion_.kind == FusionKind::row && d.op != nullptr && d.op->name == "reduce") result.push_back(d.operands[0]);
+    }
+    return result;
   }
 
   void write_body() {
     KernelSpec& spec = kernel_.spec;
+    const std::vector<std::vector<int>> classes = axis_classes(drafts_, iterated());
     for (const DraftNode& d : drafts_) {
       BodyNode node{.dtype = d.type.dtype};
-      for (Dim dim : d.type.shape) node.shape.push_back(dim_index(dim));
+      const std::vector<int>& own = classes[spec.body.size()];
+      for (int axis = 0; axis < d.type.shape.rank(); ++axis) node.shape.push_back(dim_index(own[at(axis)], d.type.shape[axis]));
       node.operands.assign(d.operands.begin(), d.operands.end());
       if (d.op != nullptr) {
         node.op = d.op->name;
@@ -277,6 +306,7 @@ class SpecBuilder {
   std::vector<DraftNode> drafts_;
   std::vector<int> outputs_;
   std::unordered_map<NodeId, int> draft_of_;
+  std::map<std::pair<int, std::int64_t>, int> dim_of_;  ///< by class of axes and length
 };
 
 /// A broadcast that every tile can read: of a scalar, of a vector along all columns, or of one value a row.

@@ -1,0 +1,92 @@
+// Axes tied by the labels of each op.
+#include "passes/kernel_spec_axes.h"
+
+#include <numeric>
+
+#include "passes/kernel_spec_labels.h"
+
+namespace kiln::passes {
+namespace {
+
+class Axes {
+ public:
+  explicit Axes(const std::vector<DraftNode>& body) : body_(body) {
+    int count = 0;
+    for (const DraftNode& d : body) {
+      first_.push_back(count);
+      count += d.type.shape.rank();
+    }
+    parent_.resize(static_cast<std::size_t>(count));
+    std::iota(parent_.begin(), parent_.end(), 0);
+  }
+
+  void tie(int a, int axis_a, int b, int axis_b) { parent_[at(root(id(a, axis_a)))] = root(id(b, axis_b)); }
+  int class_of(int node, int axis) { return root(id(node, axis)); }
+
+  void tie_op(int node) {
+    const DraftNode& d = body_[at(node)];
+    if (d.op == nullptr) return;
+    if (d.op->name == "reshape") return tie_reshape(node);
+    std::vector<Shape> operands;
+    for (int o : d.operands) operands.push_back(shape(o));
+    const AxisLabels labels = axis_labels(*d.op, d.attrs, operands, d.type.shape);
+    std::vector<std::pair<int, int>> seen(labels.hard.size(), {-1, -1});
+    for (std::size_t t = 0; t < labels.tensors.size(); ++t) {
+      const int tensor = t < d.operands.size() ? d.operands[t] : node;
+      for (std::size_t axis = 0; axis < labels.tensors[t].size(); ++axis) {
+        auto& [other, other_axis] = seen[at(labels.tensors[t][axis])];
+        if (other >= 0) tie(other, other_axis, tensor, static_cast<int>(axis));
+        other = tensor;
+        other_axis = static_cast<int>(axis);
+      }
+    }
+  }
+
+ private:
+  static std::size_t at(int i) { return static_cast<std::size_t>(i); }
+  const Shape& shape(int node) const { return body_[at(node)].type.shape; }
+  int id(int node, int axis) const { return first_[at(node)] + axis; }
+  int root(int i) {
+    while (parent_[at(i)] != i) i = parent_[at(i)] = parent_[at(parent_[at(i)])];
+    return i;
+  }
+
+  /// Axes that start at the same element and are equally long stay what they were.
+  void tie_reshape(int node) {
+    const int x = body_[at(node)].operands[0];
+    const Shape &from = shape(x), &to = shape(node);
+    Dim outside = 1;
+    for (int i = 0; i < from.rank(); ++i) {
+      Dim outside_result = 1;
+      for (int j = 0; j < to.rank(); ++j) {
+        if (outside == outside_result && from[i] == to[j]) tie(x, i, node, j);
+        outside_result = outside_result * to[j];
+      }
+      outside = outside * from[i];
+    }
+  }
+
+  const std::vector<DraftNode>& body_;
+  std::vector<int> first_, parent_;
+};
+
+}  // namespace
+
+std::vector<std::vector<int>> axis_classes(const std::vector<DraftNode>& body, std::span<const int> iterated) {
+  Axes axes(body);
+  for (int n = 0; n < static_cast<int>(body.size()); ++n) axes.tie_op(n);
+  for (const int a : iterated) {
+    for (const int b : iterated) {
+      const Shape& shape = body[static_cast<std::size_t>(a)].type.shape;
+      for (int axis = 0; shape == body[static_cast<std::size_t>(b)].type.shape && axis < shape.rank(); ++axis) axes.tie(a, axis, b, axis);
+    }
+  }
+  std::vector<std::vector<int>> classes;
+  for (int n = 0; n < static_cast<int>(body.size()); ++n) {
+    classes.emplace_back();
+    for (int axis = 0; axis < body[static_cast<std::size_t>(n)].type.shape.rank(); ++axis) classes.back().push_back(axes.class_of(n, axis));
+  }
+  return classes;
+}
+
+}  // namespace kiln::passes
