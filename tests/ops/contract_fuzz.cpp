@@ -1,9 +1,11 @@
 // Random contractions and convolutions, of every dtype, layout and awkward size, against the canonical order to the bit and against double
 // arithmetic within its error bound. Operands and results lie against inaccessible pages; results are poisoned.
 //   KILN_FUZZ_COUNT   cases, 3000 by default        KILN_FUZZ_SEED   number of the first case
+//   KILN_FUZZ_SECONDS  time after which no other case begins
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <map>
 
@@ -345,7 +347,8 @@ std::string run_case(const RandomCase& c, Rng& rng) {
 /// Runs `count` cases; returns how many went wrong.
 int fuzz(std::int64_t seed, std::int64_t count) {
   int wrong = 0;
-  for (std::int64_t i = seed; i < seed + count && wrong < 5; ++i) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(number_from("KILN_FUZZ_SECONDS", 1'000'000));
+  for (std::int64_t i = seed; i < seed + count && wrong < 5 && std::chrono::steady_clock::now() < end; ++i) {
     Rng rng(static_cast<std::uint64_t>(i));
     RandomCase c = random_case(rng);
     std::string found;
