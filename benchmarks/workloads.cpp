@@ -113,6 +113,7 @@ std::vector<Workload> workloads(bool strict) {
   add_rows(all, strict);
   add_matmuls(all, strict);
   add_training_steps(all, strict);
+  add_scaling(all, strict);
   return all;
 }
 

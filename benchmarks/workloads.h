@@ -28,4 +28,7 @@ std::vector<Workload> workloads(bool strict);
 /// Adds mlp_step, cnn_step, lstm_step, lm_step and resnet18_step_b32.
 void add_training_steps(std::vector<Workload>& all, bool strict);
 
+/// Adds unrolled_N (N layers) and long_chain_N (N elementwise ops).
+void add_scaling(std::vector<Workload>& all, bool strict);
+
 }  // namespace bench

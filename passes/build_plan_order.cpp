@@ -5,6 +5,8 @@
 #include <functional>
 #include <queue>
 
+#include "passes/visits.h"
+
 namespace kiln::passes {
 
 bool LaunchOrder::try_hold_back(int launch, std::span<const int> first) {
@@ -13,6 +15,7 @@ bool LaunchOrder::try_hold_back(int launch, std::span<const int> first) {
   while (!stack.empty()) {
     const int at = stack.back();
     stack.pop_back();
+    count_visits();
     for (int next : after_[static_cast<std::size_t>(at)]) {
       if (later[static_cast<std::size_t>(next)]) continue;
       later[static_cast<std::size_t>(next)] = true;

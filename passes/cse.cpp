@@ -11,6 +11,7 @@
 
 #include "ir/dialect.h"
 #include "passes/passes.h"
+#include "passes/visits.h"
 
 namespace kiln::passes {
 namespace {
@@ -53,6 +54,7 @@ struct SameComputation : llvm::DenseMapInfo<mlir::Operation*> {
 void cse(mlir::func::FuncOp function, const PassOptions&) {
   llvm::DenseSet<mlir::Operation*, SameComputation> seen;
   for (mlir::Operation& op : llvm::make_early_inc_range(function.getBody().front().without_terminator())) {
+    count_visits();
     const ops::OpDef* def = ir::op_def(&op);
     if (def == nullptr || def->traits.random) continue;
     const auto [first, inserted] = seen.insert(&op);

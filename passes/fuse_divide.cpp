@@ -14,6 +14,7 @@
 #include "passes/fuse.h"
 #include "passes/kernel_spec.h"
 #include "passes/storage.h"
+#include "passes/visits.h"
 
 namespace kiln::passes {
 namespace {
@@ -283,6 +284,7 @@ class Divider {
     std::unordered_map<NodeId, Leaf> leaves;
     while (!open.empty()) {
       const NodeId n = *open.begin();
+      count_visits();
       open.erase(open.begin());
       result.nodes.push_back(n);
       const bool moves = moved.count(n) != 0 || !cost::keeps_index(graph_, node(n));
@@ -314,7 +316,9 @@ class Divider {
         if (!leaf.same_index || !atom_[at(leaf.base)]) continue;
         if (root_kind(node(leaf.base)) == FusionKind::contract) origins[n].insert(leaf.base);
         const auto more = origins.find(leaf.base);
-        if (more != origins.end()) origins[n].insert(more->second.begin(), more->second.end());
+        if (more == origins.end()) continue;
+        count_visits(more->second.size());
+        origins[n].insert(more->second.begin(), more->second.end());
       }
       if (!updates_state_[at(n)]) continue;
       for (NodeId root : origins[n]) {
@@ -394,6 +398,7 @@ class Divider {
 
   bool may_join(NodeId atom, const Closure& c, const Group& g) const {
     if (g.kind == FusionKind::scatter || g.shape != shape_of(atom)) return false;
+    count_visits(c.nodes.size());
     const auto new_nodes = std::count_if(c.nodes.begin(), c.nodes.end(), [&](NodeId n) { return g.nodes.count(n) == 0; });
     if (static_cast<int>(g.nodes.size()) + new_nodes > cost::kMaxBody) return false;
     const auto new_inputs = std::count_if(c.leaves.begin(), c.leaves.end(), [&](const Leaf& l) { return g.inputs.count(l.view) == 0; });
@@ -421,6 +426,7 @@ class Divider {
 
   void add(NodeId atom, const Closure& c, int index) {
     Group& g = groups_[static_cast<std::size_t>(index)];
+    count_visits(c.nodes.size());
     g.atoms.push_back(atom);
     g.nodes.insert(c.nodes.begin(), c.nodes.end());
     for (const Leaf& leaf : c.leaves) {

@@ -14,6 +14,7 @@
 #include "passes/cost_model.h"
 #include "passes/fuse.h"
 #include "passes/storage.h"
+#include "passes/visits.h"
 
 namespace kiln::passes {
 namespace {
@@ -152,6 +153,7 @@ class RowFuser {
     std::vector<int> open;
     bool found = false;
     const auto visit_sources = [&](int unit) {
+      count_visits(units_[at(unit)].inputs.size());
       for (NodeId view : units_[at(unit)].inputs) {
         for_each_source(view, [&](int source) {
           found |= source == from && (unit != to || is_other_place(view));
@@ -170,6 +172,7 @@ class RowFuser {
 
   Unit joined(const Unit& a, const Unit& b, const Rows& rows) const {
     Unit u;
+    count_visits(a.nodes.size() + b.nodes.size());
     std::merge(a.members.begin(), a.members.end(), b.members.begin(), b.members.end(), std::back_inserter(u.members));
     u.rows = rows;
     u.nodes = a.nodes;

@@ -4,6 +4,7 @@
 //   kiln.return %0               =>   kiln.return %0
 #include "ir/dialect.h"
 #include "passes/passes.h"
+#include "passes/visits.h"
 
 namespace kiln::passes {
 
@@ -11,6 +12,7 @@ void prune(mlir::func::FuncOp function, const PassOptions&) {
   mlir::Block& block = function.getBody().front();
   mlir::Operation* op = block.getTerminator()->getPrevNode();
   while (op != nullptr) {
+    count_visits();
     mlir::Operation* previous = op->getPrevNode();
     if (op->use_empty()) op->erase();
     op = previous;

@@ -11,12 +11,14 @@
 #include "ir/build.h"
 #include "ir/dialect.h"
 #include "ir/types.h"
+#include "passes/visits.h"
 
 namespace kiln::passes {
 
 void erase_dead(llvm::SmallVector<mlir::Value> values) {
   while (!values.empty()) {
     mlir::Operation* op = values.pop_back_val().getDefiningOp();
+    count_visits();
     if (op == nullptr || !op->use_empty()) continue;
     llvm::append_range(values, op->getOperands());
     // The same value may be listed again: it must not be looked at once its op is gone.
@@ -32,6 +34,7 @@ void rewrite_ops(mlir::func::FuncOp function, Rewrite rewrite) {
   mlir::OpBuilder builder(function.getContext());
   mlir::Operation* op = &block.front();
   while (op != nullptr && budget > 0) {
+    count_visits();
     mlir::Operation* const previous = op->getPrevNode();
     mlir::Value replacement;
     if (op->getNumResults() == 1 && !op->use_empty()) {

@@ -208,3 +208,23 @@ if c.want("lstm_step"):
         return [a - 0.01 * b for a, b in zip(p, g)], loss
 
     train("lstm_step", lstm_step, [array(a) for a in p], array(c.f32(c.LSTM["steps"], c.LSTM["batch"], c.LSTM["inputs"])), array(c.labels(c.LSTM["batch"])))
+
+for layers in (100, 400, 1600):
+    if not c.want("unrolled"):
+        break
+
+    def unrolled(x, weights):
+        for w in weights:
+            x = jnp.tanh(x @ w) + 0.1 * x
+        return x
+
+    run(f"unrolled_{layers}", unrolled, array(c.f32(32, 64)), [array(c.f32(64, 64, scale=0.1)) for _ in range(layers)])
+
+for ops in (400, 1600):
+
+    def long_chain(x):
+        for _ in range(0, ops, 4):
+            x = jnp.maximum(jnp.tanh(x * 1.25) + 0.125, -0.5)
+        return x
+
+    run(f"long_chain_{ops}", long_chain, array(c.f32(1000)))
