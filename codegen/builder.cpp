@@ -229,8 +229,25 @@ Value Builder::first_lanes(Value count, int n) {
   return compare(arith::CmpIPredicate::slt, iota(i32(), n), splat(limited, n));
 }
 
+namespace {
+int depth_of(Value v) {
+  int depth = 0;
+  for (mlir::Region* r = v.getParentRegion(); r != nullptr; r = r->getParentRegion()) ++depth;
+  return depth;
+}
+}  // namespace
+
 Value Builder::offset(Value pointer, Type element, Value count) {
   if (is_constant_equal(count, 0)) return pointer;
+  // What a loop does not change goes into the pointer before the loop: the address in it is then pointer and induction.
+  if (auto sum = count.getDefiningOp<arith::AddIOp>()) {
+    Value outer = sum.getLhs(), inner = sum.getRhs();
+    if (depth_of(outer) > depth_of(inner)) std::swap(outer, inner);
+    std::int64_t ignored = 0;
+    if (depth_of(outer) < depth_of(inner) && depth_of(pointer) < depth_of(inner) && !is_constant(outer, ignored)) {
+      return offset(offset(pointer, element, outer), element, inner);
+    }
+  }
   return pure<LLVM::GEPOp>({pointer, count}, pointer.getType(), element, pointer, mlir::ValueRange{count});
 }
 
