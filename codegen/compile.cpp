@@ -55,23 +55,23 @@ void compile_missing(const CompileRequest& request, CompileResult& result, Stage
   const bool low_level = request.texts == runtime::StageTexts::all || dump.enabled();
   std::vector<const KernelSpec*> specs;
   std::vector<std::string> keys;
-  std::vector<bool> missing;
   for (const KernelSpec& spec : result.plan.kernels) {
     std::string key = spec.key();
-    const bool lacking = !request.has_kernel || !request.has_kernel(key);
-    if (!lacking && !low_level) continue;
+    if (!low_level && request.has_kernel && request.has_kernel(key)) continue;
     specs.push_back(&spec);
     keys.push_back(std::move(key));
-    missing.push_back(lacking);
   }
   std::vector<LowLevelText> texts(low_level ? specs.size() : 0);
-  std::vector<std::string> objects = compile_kernels(specs, request.target, texts, clock);
+  CompiledKernels compiled = compile_kernels(specs, request.target, texts, clock);
+  for (std::string& bytes : compiled.objects) result.objects.push_back({{}, std::move(bytes)});
   for (std::size_t i = 0; i < specs.size(); ++i) {
-    if (!texts.empty()) {
-      text_of(result, StageId::llvm) += "; kernel " + keys[i] + "\n" + texts[i].llvm + "\n";
-      text_of(result, StageId::assembly) += "# kernel " + keys[i] + "\n" + texts[i].assembly + "\n";
-    }
-    if (missing[i]) result.objects.push_back({keys[i], std::move(objects[i])});
+    const auto [object, ordinal] = compiled.places[i];
+    std::vector<std::string>& held = result.objects[object].keys;
+    held.resize(std::max(held.size(), static_cast<std::size_t>(ordinal) + 1));
+    held[static_cast<std::size_t>(ordinal)] = keys[i];
+    if (texts.empty()) continue;
+    text_of(result, StageId::llvm) += "; kernel " + keys[i] + "\n" + texts[i].llvm + "\n";
+    text_of(result, StageId::assembly) += "# kernel " + keys[i] + "\n" + texts[i].assembly + "\n";
   }
   if (!dump.enabled()) return;
   dump.stage("llvm", text_of(result, StageId::llvm), "ll");

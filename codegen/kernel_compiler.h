@@ -10,13 +10,22 @@
 
 namespace kiln::codegen {
 
-/// The shared object of one kernel. `text` may be null. Throws CompileError.
-std::string compile_kernel(const runtime::KernelSpec& spec, const Target& target, LowLevelText* text = nullptr,
-                           StageClock* clock = nullptr);
+/// The shared object of one kernel. Throws CompileError.
+std::string compile_kernel(const runtime::KernelSpec& spec, const Target& target);
 
-/// Those of several, on as many threads as pay; in the order of `specs`. `texts` is empty or has one entry a spec.
-std::vector<std::string> compile_kernels(std::span<const runtime::KernelSpec* const> specs, const Target& target,
-                                         std::span<LowLevelText> texts, StageClock& clock);
+/// Kernels of several specs: an object for each thread that helped, whatever their number. A kernel's place is (object, ordinal in it).
+struct CompiledKernels {
+  struct Place {
+    std::size_t object = 0;
+    std::int32_t ordinal = 0;
+  };
+  std::vector<std::string> objects;
+  std::vector<Place> places;  ///< in the order of the specs
+};
+
+/// Compiles kernels on as many threads as there are. `texts` is empty or has one entry a spec.
+CompiledKernels compile_kernels(std::span<const runtime::KernelSpec* const> specs, const Target& target, std::span<LowLevelText> texts,
+                                StageClock& clock);
 
 /// For people: the MLIR that the emitter makes of a kernel.
 std::string emitted_text(const runtime::KernelSpec& spec, const Target& target);

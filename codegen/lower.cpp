@@ -4,6 +4,7 @@
 #include <llvm/IR/LLVMContext.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Module.h>
+#include <llvm/Linker/Linker.h>
 #include <llvm/MC/TargetRegistry.h>
 #include <llvm/Passes/PassBuilder.h>
 #include <llvm/Support/TargetSelect.h>
@@ -41,6 +42,8 @@
 
 #include "base/require.h"
 #include "codegen/llvm_repairs.h"
+#include "codegen/pass_filter.h"
+#include "runtime/kernel_spec.h"
 
 namespace kiln::codegen {
 
@@ -74,13 +77,14 @@ CompileWorker::CompileWorker() {
   mlir::registerNVVMDialectTranslation(registry);
   context_ = std::make_unique<mlir::MLIRContext>(registry, mlir::MLIRContext::Threading::DISABLED);
   context_->loadAllAvailableDialects();
+  conversion_ = std::make_unique<ConversionToLlvm>(*context_);
 }
 
 CompileWorker::~CompileWorker() = default;
 
 bool CompileWorker::is_fresh() const {
   constexpr int kCompilations = 500;
-  return compilations_ < kCompilations;
+  return compilations_ < kCompilations && kernels_ == nullptr;
 }
 
 namespace {
@@ -115,29 +119,51 @@ llvm::TargetMachine& CompileWorker::machine(const Target& target) {
   return *slot;
 }
 
-void convert_to_llvm_dialect(mlir::ModuleOp module) {
-  mlir::MLIRContext* context = module.getContext();
-  mlir::LowerToLLVMOptions options(context);
-  mlir::LLVMTypeConverter types(context, options);
-  mlir::ConversionConfig config;
-  config.allowPatternRollback = false;
-  {
-    mlir::RewritePatternSet patterns(context);
-    mlir::populateSCFToControlFlowConversionPatterns(patterns);
-    mlir::ConversionTarget target(*context);
-    target.addIllegalDialect<mlir::scf::SCFDialect>();
-    target.markUnknownOpDynamicallyLegal([](mlir::Operation*) { return true; });
-    if (failed(mlir::applyPartialConversion(module, target, std::move(patterns), config))) {
-      throw CompileError("code generation: loops do not lower", {});
-    }
-  }
-  mlir::RewritePatternSet patterns(context);
+namespace {
+
+mlir::FrozenRewritePatternSet loop_patterns(mlir::MLIRContext& context) {
+  mlir::RewritePatternSet patterns(&context);
+  mlir::populateSCFToControlFlowConversionPatterns(patterns);
+  return patterns;
+}
+
+mlir::FrozenRewritePatternSet operation_patterns(mlir::MLIRContext& context, mlir::LLVMTypeConverter& types) {
+  mlir::RewritePatternSet patterns(&context);
   mlir::cf::populateControlFlowToLLVMConversionPatterns(types, patterns);
   mlir::arith::populateArithToLLVMConversionPatterns(types, patterns);
   mlir::populateVectorToLLVMConversionPatterns(types, patterns);
   mlir::ub::populateUBToLLVMConversionPatterns(types, patterns);
-  mlir::LLVMConversionTarget target(*context);
-  if (failed(mlir::applyPartialConversion(module, target, std::move(patterns), config))) {
+  return patterns;
+}
+
+}  // namespace
+
+struct ConversionToLlvm::Impl {
+  explicit Impl(mlir::MLIRContext& context)
+      : types(&context, mlir::LowerToLLVMOptions(&context)),
+        loops(loop_patterns(context)),
+        operations(operation_patterns(context, types)),
+        without_loops(context),
+        llvm_only(context) {
+    without_loops.addIllegalDialect<mlir::scf::SCFDialect>();
+    without_loops.markUnknownOpDynamicallyLegal([](mlir::Operation*) { return true; });
+  }
+  mlir::LLVMTypeConverter types;
+  mlir::FrozenRewritePatternSet loops, operations;
+  mlir::ConversionTarget without_loops;
+  mlir::LLVMConversionTarget llvm_only;
+};
+
+ConversionToLlvm::ConversionToLlvm(mlir::MLIRContext& context) : impl_(std::make_unique<Impl>(context)) {}
+ConversionToLlvm::~ConversionToLlvm() = default;
+
+void ConversionToLlvm::run(mlir::ModuleOp module) const {
+  mlir::ConversionConfig config;
+  config.allowPatternRollback = false;
+  if (failed(mlir::applyPartialConversion(module, impl_->without_loops, impl_->loops, config))) {
+    throw CompileError("code generation: loops do not lower", {});
+  }
+  if (failed(mlir::applyPartialConversion(module, impl_->llvm_only, impl_->operations, config))) {
     throw CompileError("code generation: operations do not lower", {});
   }
 }
@@ -173,12 +199,29 @@ std::string generate(llvm::Module& module, llvm::TargetMachine& machine, llvm::C
   llvm::SmallVector<char, 0> bytes;
   llvm::raw_svector_ostream out(bytes);
   llvm::legacy::PassManager passes;
-  if (machine.addPassesToEmitFile(passes, out, nullptr, kind)) throw CompileError("code generation: this target emits no objects", {});
+  PassFilter filter(passes);
+  if (machine.addPassesToEmitFile(filter, out, nullptr, kind, /*DisableVerify=*/true))
+    throw CompileError("code generation: this target emits no objects", {});
   passes.run(module);
   return std::string(bytes.begin(), bytes.end());
 }
 
 namespace {
+
+/// Adds the time since the last stage to a clock.
+class Lap {
+ public:
+  explicit Lap(StageClock& clock) : clock_(clock), start_(milliseconds_now()) {}
+  void operator()(const char* stage) {
+    const double now = milliseconds_now();
+    clock_.add(stage, now - start_);
+    start_ = now;
+  }
+
+ private:
+  StageClock& clock_;
+  double start_;
+};
 
 std::string print(const llvm::Module& module) {
   std::string text;
@@ -200,34 +243,50 @@ void prepare(llvm::Module& module, llvm::TargetMachine& machine, const Target& t
   }
 }
 
+void finish(llvm::Module& module, llvm::TargetMachine& machine, const Target& target) {
+  optimize(module, machine);
+  if (target.isa == Isa::avx512) repair_masked_logic(module);
+}
+
 }  // namespace
 
-std::string CompileWorker::object(mlir::ModuleOp module, const Target& target, LowLevelText* text, StageClock& clock) {
+void CompileWorker::add(mlir::ModuleOp module, const std::string& entry, const Target& target, LowLevelText* text, StageClock& clock) {
   ++compilations_;
-  double start = milliseconds_now();
-  const auto lap = [&](const char* stage) {
-    const double now = milliseconds_now();
-    clock.add(stage, now - start);
-    start = now;
-  };
-  convert_to_llvm_dialect(module);
+  Lap lap(clock);
+  conversion_->run(module);
   lap("convert");
-  llvm::LLVMContext llvm_context;
-  std::unique_ptr<llvm::Module> translated = mlir::translateModuleToLLVMIR(module, llvm_context, "kiln", /*disableVerification=*/true);
+  if (!llvm_context_) llvm_context_ = std::make_unique<llvm::LLVMContext>();
+  std::unique_ptr<llvm::Module> translated = mlir::translateModuleToLLVMIR(module, *llvm_context_, "kiln", /*disableVerification=*/true);
   if (!translated) throw CompileError("code generation: translation to LLVM IR failed", {});
   llvm::TargetMachine& tm = machine(target);
   prepare(*translated, tm, target);
   lap("translate");
-  optimize(*translated, tm);
-  if (target.isa == Isa::avx512) repair_masked_logic(*translated);
-  lap("llvm-opt");
   if (text != nullptr) {
+    finish(*translated, tm, target);
     text->llvm = print(*translated);
     std::unique_ptr<llvm::Module> copy = llvm::CloneModule(*translated);
     text->assembly = generate(*copy, tm, llvm::CodeGenFileType::AssemblyFile);
-    start = milliseconds_now();
+    lap("text");
   }
-  std::string bytes = generate(*translated, tm, llvm::CodeGenFileType::ObjectFile);
+  translated->getFunction(runtime::kKernelEntry)->setName(entry);
+  if (!kernels_) {
+    kernels_ = std::move(translated);
+    linker_ = std::make_unique<llvm::Linker>(*kernels_);
+  } else if (linker_->linkInModule(std::move(translated))) {
+    throw CompileError("code generation: kernels do not fit into one module", {});
+  }
+  lap("merge");
+}
+
+std::string CompileWorker::object(const Target& target, StageClock& clock) {
+  Lap lap(clock);
+  llvm::TargetMachine& tm = machine(target);
+  finish(*kernels_, tm, target);
+  lap("llvm-opt");
+  std::string bytes = generate(*kernels_, tm, llvm::CodeGenFileType::ObjectFile);
+  linker_.reset();
+  kernels_.reset();
+  llvm_context_.reset();
   lap("codegen");
   return bytes;
 }

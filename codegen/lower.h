@@ -11,12 +11,27 @@
 #include "codegen/stages.h"
 
 namespace llvm {
+class LLVMContext;
+class Linker;
 class Module;
 class TargetMachine;
 enum class CodeGenFileType;
 }  // namespace llvm
 
 namespace kiln::codegen {
+
+/// Turns scf, arith, vector and cf operations into those of the llvm dialect, for modules of one context.
+class ConversionToLlvm {
+ public:
+  explicit ConversionToLlvm(mlir::MLIRContext& context);
+  ~ConversionToLlvm();
+  /// Throws CompileError.
+  void run(mlir::ModuleOp module) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
 
 /// Everything that one thread needs to compile. Expensive to make (some milliseconds), so kept across compilations.
 class CompileWorker {
@@ -27,16 +42,22 @@ class CompileWorker {
   CompileWorker& operator=(const CompileWorker&) = delete;
 
   mlir::MLIRContext& context() { return *context_; }
-  /// False once its context, which never forgets a constant or a type, has served many compilations.
+  /// False once its context, which never forgets a constant or a type, has served many compilations, and while an object is half made.
   bool is_fresh() const;
-  /// The relocatable object of `module`. `text` may be null. Throws CompileError.
-  std::string object(mlir::ModuleOp module, const Target& target, LowLevelText* text, StageClock& clock);
+  /// Adds a kernel's module to the object being made; its entry kKernelEntry becomes `entry`. `text` may be null. Throws CompileError.
+  void add(mlir::ModuleOp module, const std::string& entry, const Target& target, LowLevelText* text, StageClock& clock);
+  /// The relocatable object of all kernels added since the last one. Throws CompileError.
+  std::string object(const Target& target, StageClock& clock);
 
  private:
   llvm::TargetMachine& machine(const Target& target);
 
   std::unique_ptr<mlir::MLIRContext> context_;
+  std::unique_ptr<ConversionToLlvm> conversion_;
   int compilations_ = 0;
+  std::unique_ptr<llvm::LLVMContext> llvm_context_;
+  std::unique_ptr<llvm::Module> kernels_;  ///< those added
+  std::unique_ptr<llvm::Linker> linker_;   ///< into kernels_
   std::map<std::string, std::unique_ptr<llvm::TargetMachine>> machines_;
 };
 
@@ -53,9 +74,6 @@ class WorkerLease {
  private:
   std::unique_ptr<CompileWorker> worker_;
 };
-
-/// The scf, arith, vector and cf operations of `module` as operations of the llvm dialect. Throws CompileError.
-void convert_to_llvm_dialect(mlir::ModuleOp module);
 
 /// The optimizations that hand-vectorized code needs.
 void optimize(llvm::Module& module, llvm::TargetMachine& machine);

@@ -57,7 +57,7 @@ std::string print(const llvm::Module& module) {
 }  // namespace
 
 NvvmText nvvm_text(mlir::ModuleOp module, const NvvmTarget& target) {
-  convert_to_llvm_dialect(module);
+  ConversionToLlvm(*module.getContext()).run(module);
   llvm::LLVMContext context;
   std::unique_ptr<llvm::Module> translated = mlir::translateModuleToLLVMIR(module, context, "kiln");
   if (!translated) throw CompileError("code generation: translation to LLVM IR failed", {});

@@ -69,8 +69,10 @@ void store_texts(const graph::Graph& graph, Numerics numerics, const runtime::Co
 
 void log_times(const graph::Graph& graph, const runtime::CompileResult& result) {
   if (!log_enabled(LogTopic::compile)) return;
+  std::size_t fresh = 0;
+  for (const runtime::KernelObject& object : result.objects) fresh += object.keys.size();
   std::string text = fmt::format("{}: {} launches, {} kernels, {} of them new;", graph.name(), result.plan.launches.size(),
-                                 result.plan.kernels.size(), result.objects.size());
+                                 result.plan.kernels.size(), fresh);
   for (const runtime::StageTime& t : result.times) text += fmt::format(" {} {:.1f} ms", t.stage, t.milliseconds);
   log(LogTopic::compile, text);
 }

@@ -36,8 +36,8 @@ struct CompileRequest {
 };
 
 struct KernelObject {
-  std::string key;
-  std::string bytes;  ///< an ELF shared object exporting kKernelEntry
+  std::vector<std::string> keys;  ///< of the kernels that it holds
+  std::string bytes;              ///< an ELF shared object exporting kernel_symbol(i) for each
 };
 
 struct StageTime {
@@ -47,7 +47,7 @@ struct StageTime {
 
 struct CompileResult {
   Plan plan;
-  std::vector<KernelObject> objects;  ///< the kernels that were not cached
+  std::vector<KernelObject> objects;  ///< with the kernels that were not cached
   std::array<std::string, kStageCount> text;
   std::vector<StageTime> times;
 };

@@ -1,4 +1,5 @@
-// The on-disk cache: plans by graph hash, kernels by spec key. Files are checksummed, written atomically, and treated as hostile when read.
+// The on-disk cache: plans by graph hash, kernels by spec key, in shared objects. Files are checksummed, written atomically, and treated as
+// hostile when read.
 #pragma once
 #include <cstddef>
 #include <memory>

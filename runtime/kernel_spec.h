@@ -30,8 +30,12 @@ struct BodyNode {
   std::int32_t ordinal = -1;  ///< the op's place in the plan's list of ops, relative to the launch; for fallible ops only
 };
 
-/// Entry point of every kernel's shared object.
+/// Entry point of a shared object's first kernel.
 inline constexpr const char* kKernelEntry = "kiln_kernel";
+/// That of its kernel number `ordinal`.
+inline std::string kernel_symbol(std::int32_t ordinal) {
+  return ordinal == 0 ? kKernelEntry : std::string(kKernelEntry) + "_" + std::to_string(ordinal);
+}
 
 struct KernelSpec {
   KernelKind kind = KernelKind::loop;

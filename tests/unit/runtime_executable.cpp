@@ -52,7 +52,7 @@ KernelSpec binary_spec(const std::string& op, std::int32_t tag) {
 }
 
 KernelObject binary_object(const KernelSpec& spec, const std::string& symbol) {
-  return {spec.key(),
+  return {{spec.key()},
           make_object("static void part(void** a, const std::int64_t*, KernelContext*, std::int64_t begin, std::int64_t end) {\n"
                       "  for (std::int64_t i = begin; i < end; ++i) ((float*)a[2])[i] = ((float*)a[0])[i] " +
                       symbol +
@@ -216,7 +216,7 @@ TEST_CASE("arena, constants, splats, and outputs that are constants") {
 TEST_CASE("a kernel's error names the op and the line, and leaves the inputs") {
   KernelSpec spec = binary_spec("gather", 5);
   std::vector<KernelObject> objects = {
-      {spec.key(),
+      {{spec.key()},
        make_object("extern \"C\" void kiln_kernel(void** a, const std::int64_t*, KernelContext* c) {\n"
                    "  const int error = (int)((float*)a[0])[0];\n"
                    "  c->calls->report(c, 2, 2, 7);\n"  // of all reports the lowest op's counts, and of those the lowest payload
@@ -273,7 +273,7 @@ TEST_CASE("a contraction goes to the driver with its strides, and its epilogue r
   spec.num_dims = 2;
   spec.aliases = {{0, 0}};
   std::vector<KernelObject> objects = {
-      {spec.key(),
+      {{spec.key()},
        make_object(
            "extern \"C\" void kiln_kernel(void** a, const std::int64_t* d, KernelContext*, std::int64_t r0, std::int64_t r1, "
            "std::int64_t c0, std::int64_t c1) {\n"
