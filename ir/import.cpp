@@ -23,12 +23,14 @@ mlir::func::FuncOp create_function(mlir::OpBuilder& builder, const graph::Graph&
   for (const graph::NodeId result : graph.results()) outputs.push_back(tensor_type(context, graph.node(result).type));
   for (const graph::StateWrite& write : graph.state_writes()) outputs.push_back(tensor_type(context, graph.node(write.value).type));
   auto function = mlir::func::FuncOp::create(builder, builder.getUnknownLoc(), graph.name(), builder.getFunctionType(inputs, outputs));
-  for (int i = 0; i < graph.num_parameters(); ++i) {
-    const graph::Parameter& parameter = graph.parameters()[static_cast<std::size_t>(i)];
-    const auto index = static_cast<unsigned>(i);
-    function.setArgAttr(index, "kiln.kind", builder.getStringAttr(kKindNames[static_cast<int>(parameter.kind)]));
-    if (!parameter.name.empty()) function.setArgAttr(index, "kiln.name", builder.getStringAttr(parameter.name));
+  llvm::SmallVector<mlir::DictionaryAttr> attributes;  // set all at once: each setting copies the attributes of all arguments
+  for (const graph::Parameter& parameter : graph.parameters()) {
+    llvm::SmallVector<mlir::NamedAttribute, 2> own{
+        builder.getNamedAttr("kiln.kind", builder.getStringAttr(kKindNames[static_cast<int>(parameter.kind)]))};
+    if (!parameter.name.empty()) own.push_back(builder.getNamedAttr("kiln.name", builder.getStringAttr(parameter.name)));
+    attributes.push_back(builder.getDictionaryAttr(own));
   }
+  function.setAllArgAttrs(attributes);
   return function;
 }
 

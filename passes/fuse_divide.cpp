@@ -308,10 +308,11 @@ class Divider {
 
   /// For each contraction: whether the state updates that follow from it, all together, suit its epilogue.
   void find_updates() {
+    const std::vector<bool> followed = followed_by_updates();
     std::unordered_map<NodeId, std::set<NodeId>> origins;  // contractions that an atom follows from at the same index
     std::unordered_map<NodeId, std::set<NodeId>> streams;
     for (NodeId n = 0; n < size(); ++n) {
-      if (!atom_[at(n)] || root_kind(node(n))) continue;
+      if (!followed[at(n)]) continue;
       for (const Leaf& leaf : closures_.at(n).leaves) {
         if (!leaf.same_index || !atom_[at(leaf.base)]) continue;
         if (root_kind(node(leaf.base)) == FusionKind::contract) origins[n].insert(leaf.base);
@@ -331,6 +332,23 @@ class Divider {
     for (const auto& [root, tensors] : streams) {
       if (static_cast<int>(tensors.size()) > cost::kMaxEpilogueStreams) heavy_updates_.insert(root);
     }
+  }
+
+  /// Atoms other than roots that a state update follows from at the same index, and the updates themselves.
+  std::vector<bool> followed_by_updates() const {
+    std::vector<bool> followed(count(), false);
+    for (NodeId n = size(); n-- > 0;) {
+      if (!atom_[at(n)] || root_kind(node(n))) {
+        followed[at(n)] = false;
+        continue;
+      }
+      if (updates_state_[at(n)]) followed[at(n)] = true;
+      if (!followed[at(n)]) continue;
+      for (const Leaf& leaf : closures_.at(n).leaves) {
+        if (leaf.same_index) followed[at(leaf.base)] = true;
+      }
+    }
+    return followed;
   }
 
   // ---- 3. groups ----
