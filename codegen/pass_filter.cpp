@@ -11,6 +11,8 @@ const llvm::StringSet<>& unneeded() {
   static const llvm::StringSet<> names = {
       // A third of the code generator's time; addresses come as pointer and induction already (Builder::offset).
       "Loop Strength Reduction",
+      // CPUs that reorder instructions by themselves gain nothing from it.
+      "Post RA top-down list latency scheduler",
       // The rest has nothing to do, but would compute dominators, frequencies and traces to find out.
       "Merge contiguous icmps into a memcmp",
       "Expand memcmp() to load/stores",
