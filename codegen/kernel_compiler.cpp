@@ -51,10 +51,10 @@ std::vector<std::vector<std::size_t>> shares(std::span<const runtime::KernelSpec
 
 }  // namespace
 
-std::string compile_kernel(const runtime::KernelSpec& spec, const Target& target) {
+std::string compile_kernel(const runtime::KernelSpec& spec, const Target& target, LowLevelText* text) {
   WorkerLease worker;
   StageClock clock;
-  add_kernel(*worker, spec, 0, target, nullptr, clock);
+  add_kernel(*worker, spec, 0, target, text, clock);
   return link(*worker, target, clock);
 }
 

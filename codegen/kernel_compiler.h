@@ -10,8 +10,8 @@
 
 namespace kiln::codegen {
 
-/// The shared object of one kernel. Throws CompileError.
-std::string compile_kernel(const runtime::KernelSpec& spec, const Target& target);
+/// The shared object of one kernel; fills `text` unless it is null. Throws CompileError.
+std::string compile_kernel(const runtime::KernelSpec& spec, const Target& target, LowLevelText* text = nullptr);
 
 /// Kernels of several specs: an object for each thread that helped, whatever their number. A kernel's place is (object, ordinal in it).
 struct CompiledKernels {
