@@ -242,16 +242,15 @@ std::string PlanCost::shape_text(const BodyNode& node, const Launch& l) const {
 }
 
 std::string PlanCost::describe(const Launch& l) const {
-  const KernelSpec* spec = l.kernel >= 0 ? &plan_.kernels[static_cast<std::size_t>(l.kernel)] : nullptr;
-  if (l.kind == Launch::Kind::contraction) {
-    const std::string product = describe_contraction(l.contraction);
-    return spec == nullptr ? product : fmt::format("{}; {}", product, ops_text(*spec));
-  }
+  const bool contracts = l.kind == Launch::Kind::contraction;
+  if (contracts && l.kernel < 0) return describe_contraction(l.contraction);
+  const KernelSpec& spec = plan_.kernels[static_cast<std::size_t>(l.kernel)];
+  if (contracts) return fmt::format("{}; {}", describe_contraction(l.contraction), ops_text(spec));
   const BodyNode* largest = nullptr;
-  for (const BodyNode& node : spec->body) {
+  for (const BodyNode& node : spec.body) {
     if (largest == nullptr || elements(node, l) > elements(*largest, l)) largest = &node;
   }
-  return fmt::format("{} {} {}", kind_name(spec->kind), largest == nullptr ? "" : shape_text(*largest, l), ops_text(*spec));
+  return fmt::format("{} {} {}", kind_name(spec.kind), largest == nullptr ? "" : shape_text(*largest, l), ops_text(spec));
 }
 
 std::pair<std::size_t, std::size_t> PlanCost::ops_of(std::size_t launch) const {

@@ -35,7 +35,7 @@ std::int64_t bytes_moved(const ops::OpDef& op, std::span<const Value> operands, 
 
 /// Multiply-adds of one element of the result: the contracted lengths, which the right operand has all.
 std::int64_t contraction_depth(const Attrs& attrs, const Shape& rhs) {
-  const std::string equation = attrs.get<std::string>("equation"), order = attrs.get<std::string>("order");
+  const std::string &equation = attrs.get<std::string>("equation"), &order = attrs.get<std::string>("order");
   const std::string labels = equation.substr(equation.find(',') + 1);
   std::int64_t depth = 1;
   for (char label : order) {

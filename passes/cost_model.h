@@ -11,8 +11,8 @@
 //  7. Kernels over the same elements that share a tensor become one kernel with several outputs, as far as its arguments and body stay
 //  small.
 //  8. Reductions over rows of at most kMaxRow elements, what they read and what reads them become one kernel that takes a row at a time.
-//  9. Side by side elements of a tensor that is in memory anyway are read where they are: such a slice is a view. A large concat is one too,
-//  if each of its operands can be written into its memory.
+//  9. Side by side elements of a tensor that is in memory anyway are read where they are: such a slice is a view. So is a large concat if
+//  each of its operands can be written into its memory.
 // 10. A contraction takes elementwise consumers while a tile is in cache, as long as they stream few tensors: an SGD update yes, an Adam
 //  update no.
 #pragma once
