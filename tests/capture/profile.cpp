@@ -133,6 +133,19 @@ TEST_CASE("eager ops are recorded at their lines; without a profile nothing is")
   CHECK(profile.table().find("eager ops: ") != std::string::npos);
 }
 
+namespace {
+
+/// The trace of a call of two_layers and an exp.
+std::string trace_of_two_layers(const Tensor& x, const std::string& path) {
+  const Profile profile;
+  (void)two_layers(x, x);
+  (void)exp(x);
+  profile.write_trace(path);
+  return text_of(path);
+}
+
+}  // namespace
+
 TEST_CASE("a trace is JSON with a slice for each launch, op and thread's part") {
   if (!have_compiler()) return;
   const int saved = num_threads();
@@ -140,22 +153,20 @@ TEST_CASE("a trace is JSON with a slice for each launch, op and thread's part") 
   divide_grains(1000);
   const Tensor x = ones({256, 256});
   (void)two_layers(x, x);
-  Profile profile;
-  (void)two_layers(x, x);
-  (void)exp(x);
-  divide_grains(1);
-  set_num_threads(saved);
   const TemporaryDirectory directory;
   const std::string path = directory.path() + "/trace.json";
-  profile.write_trace(path);
-  const std::string text = text_of(path);
+  // The caller takes what no worker has begun, so a busy machine's worker may come too late for one call.
+  std::string text = trace_of_two_layers(x, path);
+  for (int i = 0; i < 1000 && count(text, "\"name\": \"thread ") == 0; ++i) text = trace_of_two_layers(x, path);
+  divide_grains(1);
+  set_num_threads(saved);
   INFO(text);
   CHECK(text.starts_with("{\"displayTimeUnit\": \"ns\", \"traceEvents\": [\n"));
   CHECK(count(text, "\"cat\": \"call\"") == 1);
   CHECK(count(text, "\"cat\": \"launch\"") == two_layers.concrete(x, x).cost().launches);
   CHECK(count(text, "\"cat\": \"op\"") == 1);
   CHECK(count(text, "\"cat\": \"part\"") >= 2);
-  CHECK(count(text, "\"name\": \"thread ") >= 1);
+  if (std::thread::hardware_concurrency() > 1) CHECK(count(text, "\"name\": \"thread ") >= 1);
   CHECK(text.find(fmt::format("\"where\": \"{}:{}\"", __FILE__, kProduct)) != std::string::npos);
   const std::string check = "python3 -c 'import json, sys; json.load(open(sys.argv[1]))' " + path;
   if (std::system("command -v python3 >/dev/null") == 0) CHECK(std::system(check.c_str()) == 0);
