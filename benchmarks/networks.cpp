@@ -102,8 +102,6 @@ Workload training(std::string name, bool strict, std::function<Optimizer()> make
   return {std::move(name), [=]() -> Call {
             auto net = std::make_shared<Net>();
             auto optimizer = std::make_shared<Optimizer>(make_optimizer());
-            FunctionOptions options;
-            options.strict = strict;
             auto step = function(
                 [](Net& net, Optimizer& optimizer, Tensor x, Tensor y) {
                   GradientTape tape;
@@ -112,7 +110,7 @@ Workload training(std::string name, bool strict, std::function<Optimizer()> make
                   optimizer.apply_gradients(tape.gradient(loss, weights), weights);
                   return loss;
                 },
-                options);
+                options(strict));
             auto [x, y] = make_batch();
             return {[=, x = x, y = y]() mutable { (void)step(*net, *optimizer, x, y); },
                     [=, x = x, y = y]() mutable { step.concrete(*net, *optimizer, x, y).compile(); }};

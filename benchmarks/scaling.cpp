@@ -12,12 +12,6 @@ namespace {
 
 using namespace kiln;
 
-FunctionOptions options(bool strict) {
-  FunctionOptions o;
-  o.strict = strict;
-  return o;
-}
-
 /// Layers of a residual network, a weight each.
 Workload unrolled(int layers, bool strict) {
   return {"unrolled_" + std::to_string(layers), [layers, strict]() -> std::function<void()> {

@@ -9,7 +9,6 @@
 #include <memory>
 
 namespace bench {
-namespace {
 
 using namespace kiln;
 
@@ -18,6 +17,8 @@ FunctionOptions options(bool strict) {
   o.strict = strict;
   return o;
 }
+
+namespace {
 
 Tensor normal(Shape shape) { return random::normal(shape); }
 

@@ -1,5 +1,7 @@
 // The workloads that ./dev bench times; their names and definitions are those of benchmarks/peers.
 #pragma once
+#include <kiln/function.h>
+
 #include <functional>
 #include <string>
 #include <utility>
@@ -21,6 +23,9 @@ struct Workload {
   std::string name;
   std::function<Call()> prepare;
 };
+
+/// Those of a compiled workload.
+kiln::FunctionOptions options(bool strict);
 
 /// All workloads, in the order of the table. strict: compiled with eager's bits.
 std::vector<Workload> workloads(bool strict);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/attrs.h"
@@ -26,6 +27,9 @@ struct Node {
   Loc loc;
   std::vector<std::shared_ptr<Graph>> regions;  ///< bodies of control-flow ops
 };
+
+/// True for a node of the op of that name, never for a parameter.
+inline bool is(const Node& n, std::string_view op) { return n.op != nullptr && n.op->name == op; }
 
 /// What the caller must bind to a parameter.
 enum class ParameterKind : std::uint8_t {

@@ -25,7 +25,6 @@ class Folder {
 
  private:
   static std::size_t at(NodeId n) { return static_cast<std::size_t>(n); }
-  static bool is(const Node& n, std::string_view op) { return n.op != nullptr && n.op->name == op; }
 
   void count_uses() {
     for (const Node& n : from_.nodes()) {

@@ -7,14 +7,9 @@
 #include "passes/fuse.h"
 
 namespace kiln::passes {
-namespace {
 
 using graph::Node;
 using graph::NodeId;
-
-bool is(const Node& n, std::string_view op) { return n.op != nullptr && n.op->name == op; }
-
-}  // namespace
 
 graph::Graph reuse_clamped(const graph::Graph& graph) {
   std::map<std::pair<NodeId, NodeId>, NodeId> above, below;  // (x, c) -> maximum(x, c), minimum(x, c)

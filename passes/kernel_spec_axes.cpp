@@ -1,8 +1,7 @@
 // Axes tied by the labels of each op.
 #include "passes/kernel_spec_axes.h"
 
-#include <numeric>
-
+#include "passes/classes.h"
 #include "passes/kernel_spec_labels.h"
 
 namespace kiln::passes {
@@ -10,18 +9,11 @@ namespace {
 
 class Axes {
  public:
-  explicit Axes(const std::vector<DraftNode>& body) : body_(body) {
-    int count = 0;
-    for (const DraftNode& d : body) {
-      first_.push_back(count);
-      count += d.type.shape.rank();
-    }
-    parent_.resize(static_cast<std::size_t>(count));
-    std::iota(parent_.begin(), parent_.end(), 0);
-  }
+  explicit Axes(const std::vector<DraftNode>& body)
+      : body_(body), first_(first_axes(body)), classes_(static_cast<std::size_t>(first_.back())) {}
 
-  void tie(int a, int axis_a, int b, int axis_b) { parent_[at(root(id(a, axis_a)))] = root(id(b, axis_b)); }
-  int class_of(int node, int axis) { return root(id(node, axis)); }
+  void tie(int a, int axis_a, int b, int axis_b) { classes_.tie(id(a, axis_a), id(b, axis_b)); }
+  int class_of(int node, int axis) { return classes_.find(id(node, axis)); }
 
   void tie_op(int node) {
     const DraftNode& d = body_[at(node)];
@@ -46,9 +38,12 @@ class Axes {
   static std::size_t at(int i) { return static_cast<std::size_t>(i); }
   const Shape& shape(int node) const { return body_[at(node)].type.shape; }
   int id(int node, int axis) const { return first_[at(node)] + axis; }
-  int root(int i) {
-    while (parent_[at(i)] != i) i = parent_[at(i)] = parent_[at(parent_[at(i)])];
-    return i;
+
+  /// The number of axes before each value's, then of all.
+  static std::vector<int> first_axes(const std::vector<DraftNode>& body) {
+    std::vector<int> first{0};
+    for (const DraftNode& d : body) first.push_back(first.back() + d.type.shape.rank());
+    return first;
   }
 
   /// Axes that start at the same element and are equally long stay what they were.
@@ -67,7 +62,8 @@ class Axes {
   }
 
   const std::vector<DraftNode>& body_;
-  std::vector<int> first_, parent_;
+  std::vector<int> first_;
+  Classes classes_;
 };
 
 }  // namespace

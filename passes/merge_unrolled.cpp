@@ -129,10 +129,7 @@ bool can_grow(const ops::ContractView& view) {
 
 class Merger {
  public:
-  explicit Merger(mlir::func::FuncOp function) : block_(function.getBody().front()), builder_(function.getContext()) {
-    std::int64_t place = 0;
-    for (mlir::Operation& op : block_) place_[&op] = ++place;
-  }
+  explicit Merger(mlir::func::FuncOp function) : block_(function.getBody().front()), builder_(function.getContext()) {}
 
   void share_operands() {
     std::map<std::tuple<void*, void*, int, const void*>, llvm::SmallVector<std::pair<std::int64_t, ir::ContractOp>>> groups;
@@ -156,9 +153,9 @@ class Merger {
       if (is_root_of_sum(&op)) sums.push_back(Sum{&op, leaves(&op)});
     }
     llvm::erase_if(sums, [](const Sum& sum) { return sum.leaves.size() < kFewest; });
-    for (Sum& sum : sums) join(sum, [&](Sum& s) { join_products(s); });
-    for (Sum& sum : sums) join(sum, [&](Sum& s) { join_reductions(s); });
-    for (Sum& sum : sums) join(sum, [&](Sum& s) { join_pads(s); });
+    for (Sum& sum : sums) join_products(sum);
+    for (Sum& sum : sums) join_reductions(sum);
+    for (Sum& sum : sums) join_pads(sum);
     for (Sum& sum : sums) finish(sum);
     for (const Sum& sum : sums) {
       if (sum.changed) erase_dead({sum.root->getResult(0)});
@@ -227,12 +224,6 @@ class Merger {
     return result;
   }
 
-  template <class F>
-  void join(Sum& sum, F joiner) {
-    builder_.setInsertionPoint(sum.root);
-    joiner(sum);
-  }
-
   /// The leaves by key, in the order of their first ones; those with a null key left out.
   template <class K>
   static std::vector<Values> grouped(const Sum& sum, K key) {
@@ -275,15 +266,16 @@ class Merger {
     return mlir::ArrayAttr::get(builder_.getContext(), parts).getAsOpaquePointer();
   }
 
-  std::int64_t place(mlir::Value value) const {
-    mlir::Operation* op = value.getDefiningOp();
-    return op == nullptr ? 0 : place_.lookup(op);
+  /// True if a is made before b: arguments first, then ops in their order.
+  static bool is_before(mlir::Value a, mlir::Value b) {
+    mlir::Operation *x = a.getDefiningOp(), *y = b.getDefiningOp();
+    return x == nullptr ? y != nullptr : y != nullptr && x->isBeforeInBlock(y);
   }
 
   /// The values along a new axis, put together where the last of them is made.
   Stack stack(mlir::Location loc, llvm::ArrayRef<mlir::Value> values) {
     mlir::OpBuilder::InsertionGuard guard(builder_);
-    const mlir::Value last = *std::max_element(values.begin(), values.end(), [&](auto a, auto b) { return place(a) < place(b); });
+    const mlir::Value last = *std::max_element(values.begin(), values.end(), is_before);
     if (mlir::Operation* op = last.getDefiningOp())
       builder_.setInsertionPointAfter(op);
     else
@@ -296,6 +288,7 @@ class Merger {
   }
 
   void join_products(Sum& sum) {
+    builder_.setInsertionPoint(sum.root);
     const auto groups = grouped(sum, [&](mlir::Value leaf) -> const void* {
       auto contract = leaf.getDefiningOp<ir::ContractOp>();
       return contract && contract->hasOneUse() ? family(contract) : nullptr;
@@ -316,7 +309,7 @@ class Merger {
     const bool steps = steps_of(sorted_by);
     llvm::stable_sort(products, [&](mlir::Value a, mlir::Value b) {
       const mlir::Value x = a.getDefiningOp()->getOperand(sorted_by), y = b.getDefiningOp()->getOperand(sorted_by);
-      return steps ? step_of(x)->index < step_of(y)->index : place(x) < place(y);
+      return steps ? step_of(x)->index < step_of(y)->index : is_before(x, y);
     });
     Values lhs, rhs;
     for (const mlir::Value product : products) {
@@ -349,6 +342,7 @@ class Merger {
   }
 
   void join_reductions(Sum& sum) {
+    builder_.setInsertionPoint(sum.root);
     const auto groups = grouped(sum, [&](mlir::Value leaf) -> const void* {
       auto reduce = leaf.getDefiningOp<ir::ReduceOp>();
       return reduce && reduce->hasOneUse() && reduce.getKind() == "add" ? family(reduce) : nullptr;
@@ -393,6 +387,7 @@ class Merger {
   }
 
   void join_pads(Sum& sum) {
+    builder_.setInsertionPoint(sum.root);
     std::map<int, std::vector<Padded>> by_axis;
     for (const mlir::Value leaf : sum.leaves) {
       if (const std::optional<Padded> p = padded(leaf)) by_axis[p->axis].push_back(*p);
@@ -471,17 +466,17 @@ class Merger {
 
   mlir::Block& block_;
   mlir::OpBuilder builder_;
-  llvm::DenseMap<mlir::Operation*, std::int64_t> place_;  ///< of the ops that were there at first
-  llvm::DenseMap<mlir::Value, mlir::Value> replaced_;     ///< sums that others may list as leaves
-  std::map<std::vector<const void*>, Values> stacked_;    ///< what some product takes stacked, in its order
+  llvm::DenseMap<mlir::Value, mlir::Value> replaced_;   ///< sums that others may list as leaves
+  std::map<std::vector<const void*>, Values> stacked_;  ///< what some product takes stacked, in its order
 };
 
 }  // namespace
 
 void merge_unrolled(mlir::func::FuncOp function, const PassOptions& options) {
-  Merger(function).share_operands();
-  if (allowed_tag(options.numerics) >= RuleTag::rounding) Merger(function).join_sums();
-  Merger(function).join_concats();
+  Merger merger(function);
+  merger.share_operands();
+  if (allowed_tag(options.numerics) >= RuleTag::rounding) merger.join_sums();
+  merger.join_concats();
 }
 
 }  // namespace kiln::passes

@@ -4,14 +4,9 @@
 #include <algorithm>
 
 namespace kiln::passes {
-namespace {
 
 using graph::Node;
 using graph::NodeId;
-
-bool is(const Node& n, std::string_view op) { return n.op != nullptr && n.op->name == op; }
-
-}  // namespace
 
 std::optional<std::int64_t> slice_offset(const graph::Graph& graph, NodeId slice) {
   const Node& n = graph.node(slice);

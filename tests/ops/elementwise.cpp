@@ -7,9 +7,11 @@
 #include "base/thread_pool.h"
 #include "ops/all_elementwise.h"
 #include "tests/catch.h"
+#include "tests/message_of.h"
 #include "tests/ops/elementwise_support.h"
 
 using namespace kiln;
+using kiln::testing::message_of;
 using namespace kiln::test;
 using ops::OpDef;
 using ops::TypeRule;
@@ -276,16 +278,6 @@ TEST_CASE("elementwise: the result may be one of the operands") {
 }
 
 namespace {
-
-template <class F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.message();
-  }
-  return "no error";
-}
 
 std::string infer_message(std::string_view op, std::vector<TensorType> types) {
   return message_of([&] { ops::op(op).infer(ops::op(op), types, {}); });

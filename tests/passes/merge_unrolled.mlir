@@ -71,3 +71,30 @@ func.func @pads(%a: tensor<2x3xf32>, %b: tensor<2x4xf32>, %y: tensor<2x9xf32>) -
   %3 = kiln.map "add" %1, %2 : (tensor<2x9xf32>, tensor<2x9xf32>) -> tensor<2x9xf32>
   kiln.return %3 : tensor<2x9xf32>
 }
+
+// -----
+
+// Products put together twice: the second stack comes after the first product, which it holds.
+// CHECK-LABEL: func.func @twice
+func.func @twice(%a: tensor<2x4xf32>, %b: tensor<2x4xf32>, %c: tensor<2x4xf32>, %w: tensor<4x5xf32>, %p: tensor<3x2x5xf32>, %q: tensor<3x2x5xf32>, %v: tensor<5x6xf32>) -> tensor<3x3x2x6xf32> {
+  // CHECK: %[[FIRST:.*]] = kiln.contract {{.*}}, %arg3 {equation = "amk,kn->amn", order = "k", window = ""}
+  // CHECK: kiln.reshape %[[FIRST]]
+  // CHECK: %[[STACK:.*]] = kiln.concat
+  // CHECK: %[[SECOND:.*]] = kiln.contract %[[STACK]], %arg6 {equation = "abmk,kn->abmn", order = "k", window = ""}
+  // CHECK: kiln.return %[[SECOND]]
+  %0 = kiln.contract %a, %w {equation = "mk,kn->mn", order = "k", window = ""} : (tensor<2x4xf32>, tensor<4x5xf32>) -> tensor<2x5xf32>
+  %1 = kiln.reshape %0 : (tensor<2x5xf32>) -> tensor<1x2x5xf32>
+  %2 = kiln.contract %b, %w {equation = "mk,kn->mn", order = "k", window = ""} : (tensor<2x4xf32>, tensor<4x5xf32>) -> tensor<2x5xf32>
+  %3 = kiln.reshape %2 : (tensor<2x5xf32>) -> tensor<1x2x5xf32>
+  %4 = kiln.contract %c, %w {equation = "mk,kn->mn", order = "k", window = ""} : (tensor<2x4xf32>, tensor<4x5xf32>) -> tensor<2x5xf32>
+  %5 = kiln.reshape %4 : (tensor<2x5xf32>) -> tensor<1x2x5xf32>
+  %6 = kiln.concat %1, %3, %5 {axis = 0 : i64} : (tensor<1x2x5xf32>, tensor<1x2x5xf32>, tensor<1x2x5xf32>) -> tensor<3x2x5xf32>
+  %7 = kiln.contract %p, %v {equation = "bmk,kn->bmn", order = "k", window = ""} : (tensor<3x2x5xf32>, tensor<5x6xf32>) -> tensor<3x2x6xf32>
+  %8 = kiln.reshape %7 : (tensor<3x2x6xf32>) -> tensor<1x3x2x6xf32>
+  %9 = kiln.contract %6, %v {equation = "bmk,kn->bmn", order = "k", window = ""} : (tensor<3x2x5xf32>, tensor<5x6xf32>) -> tensor<3x2x6xf32>
+  %10 = kiln.reshape %9 : (tensor<3x2x6xf32>) -> tensor<1x3x2x6xf32>
+  %11 = kiln.contract %q, %v {equation = "bmk,kn->bmn", order = "k", window = ""} : (tensor<3x2x5xf32>, tensor<5x6xf32>) -> tensor<3x2x6xf32>
+  %12 = kiln.reshape %11 : (tensor<3x2x6xf32>) -> tensor<1x3x2x6xf32>
+  %13 = kiln.concat %8, %10, %12 {axis = 0 : i64} : (tensor<1x3x2x6xf32>, tensor<1x3x2x6xf32>, tensor<1x3x2x6xf32>) -> tensor<3x3x2x6xf32>
+  kiln.return %13 : tensor<3x3x2x6xf32>
+}

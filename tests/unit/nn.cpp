@@ -6,8 +6,10 @@
 #include <map>
 
 #include "tests/catch.h"
+#include "tests/message_of.h"
 
 using namespace kiln;
+using kiln::testing::message_of;
 
 namespace {
 
@@ -31,16 +33,6 @@ struct Deep : nn::Model<Deep> {
     return heads.at("a")(scale(x));
   }
 };
-
-template <class F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.message();
-  }
-  return "nothing was thrown";
-}
 
 std::vector<float> values(const Tensor& t) {
   auto s = t.span<float>();
