@@ -73,6 +73,8 @@ class ElementEmitter {
   /// The memory argument of an input (by node) or an output (by number).
   Value input_pointer(int node);
   Value output_pointer(int output);
+  /// From now on output `output` is written there.
+  void set_output_pointer(int output, Value pointer) { pointers_[spec_.num_inputs + output] = pointer; }
   /// Elements of `node`'s memory at pointer, as values.
   Value read(Value pointer, int node, const Position& at, const Mask& mask, bool invariant);
   /// The combiner of a reduction kind ("add", "max", ...) applied to two values of dtype t.

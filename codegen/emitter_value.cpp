@@ -67,6 +67,12 @@ Emitted<double> scale(Emitted<double> p, Emitted<std::int64_t> n) {
   return ops::vmath::f64::scale<Emitted<double>>(p, n);
 }
 
+Emitted<std::int32_t> join_maximum(Emitted<std::int32_t> a, Emitted<std::int32_t> b) {
+  Builder& builder = BuilderScope::current();
+  if (Value v = builder.hooks().join_maximum(builder, a.v, b.v)) return {v};
+  return ops::vmath::join_maximum<Emitted<std::int32_t>>(a, b);
+}
+
 Emitted<float> log_specials(Emitted<float> x, Emitted<float> result) {
   Builder& b = BuilderScope::current();
   if (Value v = b.hooks().log_specials(b, x.v, result.v)) return {v};

@@ -161,6 +161,7 @@ Emitted<U> Emitted<T>::to() const {
 /// gives the same result, is used where there is one.
 Emitted<float> scale(Emitted<float> p, Emitted<std::int32_t> n, Emitted<float> whole);
 Emitted<double> scale(Emitted<double> p, Emitted<std::int64_t> n);
+Emitted<std::int32_t> join_maximum(Emitted<std::int32_t> a, Emitted<std::int32_t> b);
 Emitted<float> log_specials(Emitted<float> x, Emitted<float> result);
 Emitted<double> log_specials(Emitted<double> x, Emitted<double> result);
 

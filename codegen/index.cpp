@@ -5,6 +5,13 @@ namespace kiln::codegen {
 
 namespace arith = mlir::arith;
 
+namespace {
+bool is_by_fours(const Index& a) {
+  std::int64_t known = 0;
+  return a.by_fours || (Builder::is_constant(a.base, known) && known % 4 == 0);
+}
+}  // namespace
+
 Value Indexing::vector(const Index& a) {
   if (a.lanes) return a.lanes;
   if (b_.lanes() == 1) return a.base;
@@ -17,15 +24,17 @@ Value Indexing::vector(const Index& a) {
 
 Index Indexing::add(const Index& a, const Index& b) {
   if (a.lanes || b.lanes) return {{}, 0, b_.add(a.lanes ? a.lanes : vector(a), b.lanes ? b.lanes : vector(b))};
-  return {b_.add(a.base, b.base), a.step + b.step, {}};
+  return {b_.add(a.base, b.base), a.step + b.step, {}, is_by_fours(a) && is_by_fours(b)};
 }
 
 Index Indexing::multiply(const Index& a, Value uniform) {
   if (Builder::is_constant_equal(uniform, 1)) return a;
   if (a.lanes) return {{}, 0, b_.mul(a.lanes, uniform)};
-  if (a.step == 0) return {b_.mul(a.base, uniform)};
   std::int64_t factor = 0;
-  if (Builder::is_constant(uniform, factor)) return {b_.mul(a.base, uniform), a.step * factor, {}};
+  const bool known = Builder::is_constant(uniform, factor);
+  const bool by_fours = a.by_fours || (known && factor % 4 == 0);
+  if (a.step == 0) return {b_.mul(a.base, uniform), 0, {}, by_fours};
+  if (known) return {b_.mul(a.base, uniform), a.step * factor, {}, by_fours};
   return {{}, 0, b_.mul(vector(a), uniform)};
 }
 

@@ -10,6 +10,7 @@ struct Index {
   Value base;
   std::int64_t step = 0;
   Value lanes;
+  bool by_fours = false;  ///< base is known to be a multiple of 4
 
   bool uniform() const { return step == 0 && !lanes; }
   bool contiguous() const { return step == 1 && !lanes; }

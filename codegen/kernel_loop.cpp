@@ -18,9 +18,10 @@ Value chunks_per_row(ElementEmitter& e, const LoopNest& nest) {
   return b.binary<mlir::arith::DivUIOp>(b.add(nest.inner_length(e), b.integer(kChunk - 1)), b.integer(kChunk));
 }
 
-void emit_row(ElementEmitter& e, const RowPosition& row, Value begin, Value end, int lanes) {
+/// `by_fours`: begin is a multiple of 4.
+void emit_row(ElementEmitter& e, const RowPosition& row, Value begin, Value end, int lanes, bool by_fours) {
   vector_loop(e.builder(), begin, end, lanes,
-              [&](Value i, const Mask& mask) { emit_outputs(e, {row.at({i, lanes > 1 ? 1 : 0, {}})}, mask); });
+              [&](Value i, const Mask& mask) { emit_outputs(e, {row.at({i, lanes > 1 ? 1 : 0, {}, by_fours && lanes >= 4})}, mask); });
 }
 
 /// More parts are told apart element by element.
@@ -48,11 +49,61 @@ void emit_row_of_parts(ElementEmitter& e, const RowPosition& row, Value begin, V
       from.at[axis] = e.indexing().add(from.at[axis], Index{b.sub(b.integer(0), first)});
       return e.value(part, from, mask);
     });
-    emit_row(e, row, b.max_signed(begin, first), b.max_signed(b.max_signed(begin, first), b.min_signed(end, last)), lanes);
+    emit_row(e, row, b.max_signed(begin, first), b.max_signed(b.max_signed(begin, first), b.min_signed(end, last)), lanes, false);
     first = last;
   }
   e.set_source(concat, {});
 }
+
+/// Outputs from this size on are no longer in the caches when somebody reads them: they go past them, which saves reading their lines.
+constexpr std::int64_t kStreamBytes = std::int64_t{32} << 20;
+/// Elements that are computed into the L1 cache before they are streamed.
+constexpr std::int64_t kPiece = 2048;
+
+/// A linear kernel whose outputs may be large enough to be streamed, a piece at a time.
+class StreamedLoop {
+ public:
+  StreamedLoop(ElementEmitter& e, int lanes) : e_(e), b_(e.builder()), lanes_(lanes), spec_(e.spec()) {}
+
+  /// One output, which shares its memory with no input.
+  static bool fits(ElementEmitter& e, int lanes) {
+    return e.builder().hooks().can_stream() && e.spec().outputs.size() == 1 && e.spec().aliases.empty() && lanes > 1;
+  }
+
+  void emit(const RowPosition& row, Value begin, Value end, Value count) {
+    const int node = spec_.outputs[0];
+    const Type type = b_.memory_type(e_.node(node).dtype);
+    const auto bytes = static_cast<std::int64_t>(size_of(e_.node(node).dtype));
+    Value pointer = e_.output_pointer(0);
+    Value scratch = b_.stack(type, kPiece);
+    constexpr std::int64_t kLine = 64;
+    Value aligned = b_.equal(b_.bit_and(b_.address_of(pointer), b_.integer(kLine - 1)), b_.integer(0));
+    Value large = b_.bit_and(aligned, b_.less(b_.integer(kStreamBytes / bytes - 1), count));
+    Value step = b_.select(large, b_.integer(kPiece), b_.max_signed(b_.sub(end, begin), b_.integer(1)));
+    b_.loop(begin, end, step, [&](Value first) {
+      Value stop = b_.min_signed(b_.add(first, step), end);
+      Value streamed = b_.bit_and(large, b_.equal(b_.sub(stop, first), b_.integer(kPiece)));
+      e_.set_output_pointer(0, b_.select(streamed, b_.offset(scratch, type, b_.sub(b_.integer(0), first)), pointer));
+      emit_row(e_, row, first, stop, lanes_, true);
+      b_.branch(streamed, [&] { stream(scratch, b_.offset(pointer, type, first), type, bytes); });
+    });
+    e_.set_output_pointer(0, pointer);
+    b_.branch(large, [&] { b_.hooks().fence(b_); });
+  }
+
+ private:
+  void stream(Value from, Value to, Type type, std::int64_t bytes) {
+    const auto vector = mlir::VectorType::get({b_.hooks().vector_bytes() / bytes}, type);
+    b_.loop(b_.integer(0), b_.integer(kPiece), b_.integer(vector.getNumElements()), [&](Value i) {
+      b_.hooks().stream(b_, b_.hooks().load(b_, b_.offset(from, type, i), vector, {}, false), b_.offset(to, type, i));
+    });
+  }
+
+  ElementEmitter& e_;
+  Builder& b_;
+  int lanes_;
+  const runtime::KernelSpec& spec_;
+};
 
 void emit_range(KernelModule& m, Function& f) {
   Builder& b = f.b;
@@ -64,7 +115,10 @@ void emit_range(KernelModule& m, Function& f) {
   if (nest.linear) {
     Value begin = b.mul(f.extra[0], b.integer(kChunk));
     Value end = b.min_signed(b.mul(f.extra[1], b.integer(kChunk)), inner);
-    emit_row(f.e, RowPosition(f.e, nest, {}), begin, end, lanes);
+    if (StreamedLoop::fits(f.e, lanes))
+      StreamedLoop(f.e, lanes).emit(RowPosition(f.e, nest, {}), begin, end, inner);
+    else
+      emit_row(f.e, RowPosition(f.e, nest, {}), begin, end, lanes, true);
     return;
   }
   if (const auto reads = TransposedReads::of(f.e, nest)) {
@@ -78,7 +132,7 @@ void emit_range(KernelModule& m, Function& f) {
     Value end = b.min_signed(b.add(begin, b.integer(kChunk)), inner);
     const RowPosition position(f.e, nest, row.base);
     if (concat >= 0) return emit_row_of_parts(f.e, position, begin, end, lanes, concat);
-    emit_row(f.e, position, begin, end, lanes);
+    emit_row(f.e, position, begin, end, lanes, true);
   });
 }
 
@@ -108,7 +162,7 @@ void emit_tile_kernel(KernelModule& m) {
     nest.node = f.e.spec().outputs.front();
     nest.rank = f.e.shapes().rank(nest.node);
     b.loop(f.extra[0], f.extra[1], b.integer(1),
-           [&](Value row) { emit_row(f.e, RowPosition(f.e, nest, row), f.extra[2], f.extra[3], m.wide_lanes()); });
+           [&](Value row) { emit_row(f.e, RowPosition(f.e, nest, row), f.extra[2], f.extra[3], m.wide_lanes(), false); });
   });
 }
 

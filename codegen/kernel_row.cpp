@@ -187,7 +187,7 @@ class RowEmitter {
     }
     if (outputs.empty()) return;
     vector_loop(b_, b_.integer(0), b_.integer(length_), m_.wide_lanes(),
-                [&](Value i, const Mask& mask) { emit_outputs(e_, outputs, {position({i, lanes_ > 1 ? 1 : 0, {}})}, mask); });
+                [&](Value i, const Mask& mask) { emit_outputs(e_, outputs, {position({i, lanes_ > 1 ? 1 : 0, {}, lanes_ >= 4})}, mask); });
   }
 
   KernelModule& m_;

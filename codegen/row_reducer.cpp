@@ -70,7 +70,7 @@ void BlockReducer::single_vectors(Value begin, Value end, const Element& element
 Value BlockReducer::vector(const Element& element, Value i, const Mask& mask) {
   const int before = b_.lanes();
   b_.set_lanes(lanes_);
-  Value v = b_.splat(element({i, lanes_ > 1 ? 1 : 0, {}}, mask));
+  Value v = b_.splat(element({i, lanes_ > 1 ? 1 : 0, {}, lanes_ >= 4}, mask));
   b_.set_lanes(before);
   return v;
 }

@@ -34,6 +34,14 @@ void TargetHooks::store(Builder& b, Value vector, Value pointer, Value mask) con
   }
 }
 
+void TargetHooks::stream(Builder& b, Value vector, Value pointer) const {
+  LLVM::StoreOp::create(b.mlir(), b.location(), vector, pointer, static_cast<unsigned>(vector_bytes()), false, /*isNonTemporal=*/true);
+}
+
+void TargetHooks::fence(Builder& b) const {
+  LLVM::CallIntrinsicOp::create(b.mlir(), b.location(), b.mlir().getStringAttr("llvm.x86.sse.sfence"), mlir::ValueRange{});
+}
+
 Value TargetHooks::gather(Builder& b, Value pointer, Value offsets, mlir::VectorType type, Value mask) const {
   const int n = static_cast<int>(type.getNumElements());
   auto pointers = mlir::VectorType::get({n}, pointer.getType());
@@ -54,29 +62,43 @@ bool TargetHooks::fills_registers(Value v) const {
 }
 
 namespace {
-/// An AVX-512 intrinsic (PREFIX.ps.512 or PREFIX.pd.512) on each register of the operands `a` and `b`: f gives its operands.
-Value by_register(Builder& builder, const std::string& prefix, Value a, Value b,
-                  const std::function<Values(Value a, Value b, int lanes)>& f) {
-  const Type element = Builder::element_type(a);
-  const int lanes = kRegisterBits / static_cast<int>(element.getIntOrFloatBitWidth());
-  const auto name = builder.mlir().getStringAttr(prefix + (element.isF64() ? ".pd.512" : ".ps.512"));
+/// f on each AVX-512 register of the operands.
+Value by_register(Builder& builder, Value a, Value b, const std::function<Value(Value a, Value b, int lanes)>& f) {
+  const int lanes = kRegisterBits / static_cast<int>(Builder::element_type(a).getIntOrFloatBitWidth());
   const int all = Builder::lanes_of(a);
   Values parts;
   for (int first = 0; first < all; first += lanes) {
     const auto part = [&](Value v) { return lanes == all ? v : builder.slice(v, first, lanes); };
-    Values operands = f(part(a), part(b), lanes);
-    operands.push_back(builder.integer(builder.mlir().getIntegerType(static_cast<unsigned>(lanes)), -1));  // all lanes
-    operands.push_back(builder.integer(builder.i32(), 4));                                                 // the current rounding
-    parts.push_back(LLVM::CallIntrinsicOp::create(builder.mlir(), builder.location(), operands[0].getType(), name, operands).getResult(0));
+    parts.push_back(f(part(a), part(b), lanes));
   }
   return builder.concat(parts);
+}
+
+Value call_intrinsic(Builder& b, const std::string& name, mlir::ValueRange operands) {
+  return LLVM::CallIntrinsicOp::create(b.mlir(), b.location(), operands[0].getType(), b.mlir().getStringAttr(name), operands).getResult(0);
+}
+
+/// PREFIX.ps.512 or PREFIX.pd.512 with all lanes on and the current rounding.
+Value call_float_intrinsic(Builder& b, const std::string& prefix, Values operands, int lanes) {
+  operands.push_back(b.integer(b.mlir().getIntegerType(static_cast<unsigned>(lanes)), -1));
+  operands.push_back(b.integer(b.i32(), 4));
+  return call_intrinsic(b, prefix + (Builder::element_type(operands[0]).isF64() ? ".pd.512" : ".ps.512"), operands);
 }
 }  // namespace
 
 Value TargetHooks::scale(Builder& b, Value p, Value n) const {
   if (!fills_registers(p)) return {};
-  return by_register(b, "llvm.x86.avx512.mask.scalef", p, b.splat(n, Builder::lanes_of(p)),
-                     [](Value p, Value n, int) { return Values{p, n, p}; });
+  return by_register(b, p, b.splat(n, Builder::lanes_of(p)),
+                     [&](Value p, Value n, int lanes) { return call_float_intrinsic(b, "llvm.x86.avx512.mask.scalef", {p, n, p}, lanes); });
+}
+
+Value TargetHooks::join_maximum(Builder& b, Value x, Value y) const {
+  if (!fills_registers(x)) return {};
+  return by_register(b, x, b.splat(y, Builder::lanes_of(x)), [&](Value x, Value y, int lanes) {
+    Value sign = b.splat(b.integer(b.i32(), INT32_MIN), lanes);
+    constexpr int kBothWhereSignElseEither = 0xd4;  // by the bits of x, y, sign as a number
+    return call_intrinsic(b, "llvm.x86.avx512.pternlog.d.512", {x, y, sign, b.integer(b.i32(), kBothWhereSignElseEither)});
+  });
 }
 
 Value TargetHooks::log_specials(Builder& b, Value x, Value result) const {
@@ -84,9 +106,9 @@ Value TargetHooks::log_specials(Builder& b, Value x, Value result) const {
   // What becomes of, from the lowest digit: quiet NaN, signalling NaN (2: that, quiet), 0 (4: -inf), 1 (0: the result), -inf (3: NaN),
   // inf (5: inf), negative (3), positive (0).
   constexpr std::int64_t kAnswers = 0x03530422;
-  return by_register(b, "llvm.x86.avx512.mask.fixupimm", b.splat(result, Builder::lanes_of(x)), x, [&](Value result, Value x, int lanes) {
+  return by_register(b, b.splat(result, Builder::lanes_of(x)), x, [&](Value result, Value x, int lanes) {
     Value table = b.splat(b.integer(Builder::element_type(x).isF64() ? b.i64() : b.i32(), kAnswers), lanes);
-    return Values{result, x, table, b.integer(b.i32(), 0)};
+    return call_float_intrinsic(b, "llvm.x86.avx512.mask.fixupimm", {result, x, table, b.integer(b.i32(), 0)}, lanes);
   });
 }
 

@@ -31,12 +31,19 @@ class TargetHooks {
   /// `type` (a vector of memory elements) from consecutive elements; masked-off lanes are not touched and read as zero. mask may be null.
   virtual mlir::Value load(Builder& b, mlir::Value pointer, mlir::VectorType type, mlir::Value mask, bool invariant) const;
   virtual void store(Builder& b, mlir::Value vector, mlir::Value pointer, mlir::Value mask) const;
+  /// True if stores can go past the caches.
+  virtual bool can_stream() const { return !target_.is_aarch64(); }
+  /// A whole register to aligned memory, past the caches; fence() makes such stores visible to other threads.
+  virtual void stream(Builder& b, mlir::Value vector, mlir::Value pointer) const;
+  virtual void fence(Builder& b) const;
   /// Elements at pointer + offsets (a vector of i64, counted in elements).
   virtual mlir::Value gather(Builder& b, mlir::Value pointer, mlir::Value offsets, mlir::VectorType type, mlir::Value mask) const;
   /// Correctly rounded square root.
   virtual mlir::Value sqrt(Builder& b, mlir::Value x) const;
   /// p * 2^n for a whole n (floats), rounded once; null where that is no instruction.
   virtual mlir::Value scale(Builder& b, mlir::Value p, mlir::Value n) const;
+  /// vmath's join_maximum of int32 vectors; null where that is no instruction.
+  virtual mlir::Value join_maximum(Builder& b, mlir::Value x, mlir::Value y) const;
   /// `result` with what a logarithm of 0, infinity, NaN or a negative x is; null where that is no instruction.
   virtual mlir::Value log_specials(Builder& b, mlir::Value x, mlir::Value result) const;
   /// Tells the runtime that op `ordinal` failed (i32: a KernelError, the ordinal; i64: the payload).

@@ -153,6 +153,13 @@ S max(S a, S b) {
   return select(a > b, a, b);
 }
 
+/// Bit by bit: the sign's where both have it, the others where either has them.
+template <class I>
+I join_maximum(I a, I b) {
+  I sign = I::constant(std::numeric_limits<scalar_of<I>>::min());
+  return ((a & b) | ~sign) & (a | b);
+}
+
 /// IEEE 754-2019 maximum: NaN if either is, +0 above -0.
 template <class S>
 S maximum(S a, S b) {
@@ -163,9 +170,7 @@ S maximum(S a, S b) {
   } else {
     // Asked both ways, max gives one answer, or both zeros, or both operands if one is NaN. All bits but the sign's are joined, which
     // keeps a NaN; of the signs, both must be set.
-    auto ab = max(a, b).as_int();
-    auto ba = max(b, a).as_int();
-    return (((ab & ba) | ~detail::sign_bit<S>()) & (ab | ba)).as_float();
+    return join_maximum(max(a, b).as_int(), max(b, a).as_int()).as_float();
   }
 }
 
