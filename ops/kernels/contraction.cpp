@@ -119,12 +119,13 @@ bool run_phase(const ContractionPhase& phase, const ContractionRun& run, bool sw
       std::int64_t batch = turn / division.pieces * division.inner + begin % division.inner;
       std::int64_t last = division.inner > 1 ? first + 1 : std::min(division.pieces, first + end - begin);
       std::int64_t from = division.boundary(first), to = division.boundary(last);
-      if (division.by_cols) {
-        runner.run(batch, 0, rows, from, to);
-      } else {
-        runner.run(batch, from, to, 0, cols);
-      }
       begin += last - first;
+      std::int64_t next = division.pieces == 1 && begin < end ? begin : -1;
+      if (division.by_cols) {
+        runner.run(batch, 0, rows, from, to, next);
+      } else {
+        runner.run(batch, from, to, 0, cols, next);
+      }
     }
   });
   return true;

@@ -23,6 +23,7 @@ constexpr std::int64_t kPageBytes = 4096;
 constexpr std::int64_t kLineBytes = 64;
 constexpr std::int64_t kFetchedBytes = 512 << 10;    ///< a smaller left operand may well be in cache
 constexpr std::int64_t kFetchedDepth = 64;           ///< shorter rows are not fetched ahead
+constexpr std::int64_t kNextBytes = 128 << 10;       ///< a larger right operand is fetched when it gets packed
 constexpr std::int64_t kStageElements = 160 << 10;   ///< left elements staged together
 constexpr std::int64_t kWholeDepth = 2048;           ///< deeper sums of narrow results are kept aside between blocks
 constexpr std::int64_t kGroupElements = 8192;        ///< results kept in the first-level cache for the epilogue
@@ -95,6 +96,42 @@ struct ClassSegments {
       pieces.push_back(segment);
     }
   }
+};
+
+/// Cache lines of a matrix: `rows`, `pitch` bytes apart, of `lines` neighbouring lines each.
+struct MatrixLines {
+  const std::byte* data = nullptr;
+  std::int64_t rows = 0, pitch = 0, lines = 0;
+};
+
+/// Fetches a matrix, a few lines with each segment of each tile, so that it is in cache when it gets packed.
+class NextLines {
+ public:
+  NextLines() = default;
+  /// During `calls` tiles of `segments` segments.
+  NextLines(const MatrixLines& matrix, std::int64_t calls, std::int64_t segments) : matrix_(matrix) {
+    if (matrix.data == nullptr || segments < 1) return;
+    segment_rows_ = (matrix.rows + segments - 1) / segments;
+    line_calls_ = calls / matrix.lines;
+  }
+  bool any() const { return line_calls_ > 0; }
+  /// The part of the next tile: some rows of one column of lines.
+  void share(TileCall& call) {
+    call.num_next = 0;
+    if (!any()) return;
+    std::int64_t line = call_ / line_calls_, part = call_ % line_calls_;
+    ++call_;
+    if (line >= matrix_.lines) return;
+    std::int64_t first = segment_rows_ * part / line_calls_;
+    call.next = matrix_.data + line * kLineBytes + first * matrix_.pitch;
+    call.next_line = matrix_.pitch;
+    call.next_segment = segment_rows_ * matrix_.pitch;
+    call.num_next = segment_rows_ * (part + 1) / line_calls_ - first;
+  }
+
+ private:
+  MatrixLines matrix_;
+  std::int64_t segment_rows_ = 0, line_calls_ = 0, call_ = 0;
 };
 
 namespace {
@@ -201,13 +238,14 @@ std::int64_t PhaseRunner::right_panel_cols(std::int64_t cols) const {
   return (vectors + tiles - 1) / tiles * kernels_.lanes;
 }
 
-void PhaseRunner::run(std::int64_t batch, std::int64_t row0, std::int64_t row1, std::int64_t col0, std::int64_t col1) const {
+void PhaseRunner::run(std::int64_t batch, std::int64_t row0, std::int64_t row1, std::int64_t col0, std::int64_t col1,
+                      std::int64_t next) const {
   std::int64_t depth = phase_.depth.size;
   const std::byte* left = element(lhs_, batch_offset(original_, Operand::lhs, batch));
   std::byte* sums = nullptr;
   bool cut = stage_ && stage_->depths() < depth;
   if (!out_direct_ && (cut || depth > kWholeDepth)) sums = scratch.sums.get((row1 - row0) * (col1 - col0) * elements_.compute_bytes);
-  if (!stage_) return run_part({batch, row0, row1, col0, col1, 0, depth, left, sums});
+  if (!stage_) return run_part({batch, row0, row1, col0, col1, 0, depth, left, sums, next});
   std::byte* copy = scratch.stage.get(stage_->elements() * elements_.compute_bytes);
   for (std::int64_t row = row0 / stage_->rows() * stage_->rows(); row < row1; row += stage_->rows()) {
     std::int64_t first = std::max(row, row0), end = std::min(row + stage_->rows(), row1);
@@ -229,7 +267,10 @@ void PhaseRunner::run_part(const Part& part) const {
   depth_blocks = std::max<std::int64_t>(depth_blocks, 1);
   std::int64_t depth_block = std::max<std::int64_t>(1, (depth + depth_blocks - 1) / depth_blocks);
   std::int64_t width = right_panel_cols(part.col1 - part.col0);
-  std::int64_t col_block = std::max(width, kRightBytes / (elements_.compute_bytes * depth_block) / width * width);
+  std::int64_t panels = (part.col1 - part.col0 + width - 1) / width;
+  std::int64_t most_panels = std::max<std::int64_t>(1, kRightBytes / (elements_.compute_bytes * depth_block * width));
+  std::int64_t blocks = (panels + most_panels - 1) / most_panels;
+  std::int64_t col_block = (panels + blocks - 1) / blocks * width;
   for (std::int64_t col = part.col0; col < part.col1; col += col_block) {
     for (std::int64_t d = part.depth0; d == part.depth0 || d < part.depth1; d += depth_block) {
       std::int64_t cols = std::min(col_block, part.col1 - col), depths = std::min(depth_block, part.depth1 - d);
@@ -246,7 +287,8 @@ void PhaseRunner::run_part(const Part& part) const {
                   .right = nullptr,
                   .left = part.left,
                   .sums = part.sums == nullptr ? nullptr : part.sums + (col - part.col0) * elements_.compute_bytes,
-                  .sums_row = part.col1 - part.col0};
+                  .sums_row = part.col1 - part.col0,
+                  .next = packed && cols == part.col1 - part.col0 && depths == depth ? part.next : -1};
       if (packed) {
         std::int64_t padded = (cols + block.width - 1) / block.width * block.width;
         std::byte* right = scratch.right.get(padded * std::max<std::int64_t>(block.depths, 1) * elements_.compute_bytes);
@@ -346,6 +388,35 @@ void PhaseRunner::prepare_segments(const Block& block, const Left& left) const {
   }
 }
 
+/// The right operand of the thread's next batch element.
+MatrixLines PhaseRunner::next_right(const Block& block) const {
+  std::optional<std::int64_t> cols = linear_stride(phase_.col, Operand::rhs, 0);
+  if (block.next < 0 || !cols || !rhs_depth_ || block.depths * block.cols * elements_.stored_bytes > kNextBytes) return {};
+  auto lines = [&](std::int64_t length) { return (length * elements_.stored_bytes + kLineBytes - 1) / kLineBytes; };
+  const std::byte* data = element(rhs_, batch_offset(phase_, Operand::rhs, block.next) + block.depth * *rhs_depth_ + block.col * *cols);
+  if (*cols == 1) return {data, block.depths, *rhs_depth_ * elements_.stored_bytes, lines(block.cols)};
+  if (*rhs_depth_ == 1) return {data, block.cols, *cols * elements_.stored_bytes, lines(block.depths)};
+  return {};
+}
+
+/// The rows [row, row + rows) of a left operand that is transposed when it is packed.
+MatrixLines PhaseRunner::next_left(const Block& block, std::int64_t row, std::int64_t rows) const {
+  std::optional<std::int64_t> depth = linear_stride(phase_.depth, Operand::lhs, 1);
+  if (!left_transposed_ || !depth || rows <= 0) return {};
+  const std::byte* data = element(lhs_, batch_offset(phase_, Operand::lhs, block.batch) + block.depth * *depth + row);
+  return {data, block.depths, *depth * elements_.stored_bytes, (rows * elements_.stored_bytes + kLineBytes - 1) / kLineBytes};
+}
+
+/// What is packed after the rows before `row`: the strip of rows up to `end`, or the next batch element's right operand.
+NextLines PhaseRunner::lines_after(const Block& block, std::int64_t row, std::int64_t end, std::int64_t rows_now) const {
+  std::vector<TileSegment>& pieces = scratch.segments[0].pieces;
+  if (table_.num_classes() != 1 || pieces.empty()) return {};
+  std::int64_t tile = kernels_.rows[block.width / kernels_.lanes];
+  std::int64_t calls = (rows_now + tile - 1) / tile * ((block.cols + block.width - 1) / block.width);
+  MatrixLines matrix = row < block.row1 ? next_left(block, row, end - row) : next_right(block);
+  return {matrix, calls, static_cast<std::int64_t>(pieces.size())};
+}
+
 void PhaseRunner::run_rows(const Block& block) const {
   std::int64_t tile = kernels_.rows[block.width / kernels_.lanes];
   std::int64_t group_limit = group_rows(block), strip_limit = block.row1 - block.row0;
@@ -363,9 +434,10 @@ void PhaseRunner::run_rows(const Block& block) const {
       left = pack_left(block, strip, strip_end - strip);
       prepare_segments(block, left);
     }
+    NextLines next = lines_after(block, strip_end, strip_end + share(block.row1 - strip_end, strip_limit, tile), strip_end - strip);
     for (std::int64_t row = strip; row < strip_end;) {
       std::int64_t rows = share(strip_end - row, group_limit, table_.num_classes() == 1 ? tile : 1);
-      run_group(block, left, row, row + rows);
+      run_group(block, left, row, row + rows, next);
       row += rows;
     }
     strip = strip_end;
@@ -373,7 +445,7 @@ void PhaseRunner::run_rows(const Block& block) const {
 }
 
 /// Rows [row0, row1) against the columns of the block, and what follows when they are complete.
-void PhaseRunner::run_group(const Block& block, const Left& left, std::int64_t row0, std::int64_t row1) const {
+void PhaseRunner::run_group(const Block& block, const Left& left, std::int64_t row0, std::int64_t row1, NextLines& next) const {
   table_.fill(row0, row1, scratch.classes);
   TileCall call{.left_depth = left.depth, .right_depth = block.width, .accumulate = !block.first};
   call.left = left.packed ? left.data + (row0 - left.first) * left.row * elements_.compute_bytes : block.left;
@@ -407,7 +479,7 @@ void PhaseRunner::run_group(const Block& block, const Left& left, std::int64_t r
         run.out_step = finished_row;
       }
     }
-    run_class(block, rows, scratch.segments[i], call);
+    run_class(block, rows, scratch.segments[i], call, next);
   }
   if (block.last) finish(block, row0, row1, finished, finished_row);
 }
@@ -488,7 +560,7 @@ class AheadRows {
 }  // namespace
 
 /// Tiles of rows with equal taps, as evenly high as possible, each against all columns.
-void PhaseRunner::run_class(const Block& block, const RowClass& rows, const ClassSegments& segments, TileCall call) const {
+void PhaseRunner::run_class(const Block& block, const RowClass& rows, const ClassSegments& segments, TileCall call, NextLines& next) const {
   std::int64_t right_step = (block.right != nullptr ? block.width * block.depths : block.width) * elements_.compute_bytes;
   std::int64_t left_step = phase_.diagonal ? block.width * elements_.compute_bytes : 0;
   const std::byte* left = static_cast<const std::byte*>(call.left);
@@ -508,11 +580,12 @@ void PhaseRunner::run_class(const Block& block, const RowClass& rows, const Clas
     call.right = right;
     call.out = out;
     ahead.choose(call, tile, tiles[1 - i]);
-    const std::vector<TileSegment>& list = ahead.any() ? segments.pieces : segments.whole;
+    const std::vector<TileSegment>& list = ahead.any() || next.any() ? segments.pieces : segments.whole;
     call.segments = list.data();
     call.num_segments = static_cast<std::int64_t>(list.size());
     for (std::int64_t panel = 0; panel < panels; ++panel) {
       ahead.share(call, panel, panels);
+      next.share(call);
       call.cols = std::min(block.width, block.cols - panel * block.width);
       kernels_.at(tile.height, (call.cols + kernels_.lanes - 1) / kernels_.lanes)(call);
       call.left = static_cast<const std::byte*>(call.left) + left_step;

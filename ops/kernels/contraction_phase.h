@@ -21,6 +21,8 @@ struct ContractionElements {
 };
 
 struct ClassSegments;
+struct MatrixLines;
+class NextLines;
 
 /// One phase with what is known about its operands, ready to compute any rectangle of it on any thread.
 class PhaseRunner {
@@ -28,8 +30,8 @@ class PhaseRunner {
   /// `swapped`: the phase has the operands of `run` exchanged, rows for columns.
   PhaseRunner(const ContractionPhase& phase, const ContractionRun& run, bool swapped);
   PhaseRunner(const PhaseRunner&) = delete;
-  /// Computes rows [row0, row1) x columns [col0, col1) of one batch element.
-  void run(std::int64_t batch, std::int64_t row0, std::int64_t row1, std::int64_t col0, std::int64_t col1) const;
+  /// Computes rows [row0, row1) x columns [col0, col1) of one batch element. The thread goes on with batch element `next`, if not negative.
+  void run(std::int64_t batch, std::int64_t row0, std::int64_t row1, std::int64_t col0, std::int64_t col1, std::int64_t next) const;
   /// Whether the left operand (or a copy of the parts that windows slide over) is read in place.
   bool left_direct() const { return left_direct_; }
   /// Whether, besides, its elements are contiguous along the depth.
@@ -43,8 +45,9 @@ class PhaseRunner {
   /// A rectangle and a part of the depth.
   struct Part {
     std::int64_t batch, row0, row1, col0, col1, depth0, depth1;
-    const std::byte* left;  ///< where rows that are read in place count from
-    std::byte* sums;        ///< [rows][cols] of the rectangle, where sums wait for the next part; null: in the result
+    const std::byte* left;   ///< where rows that are read in place count from
+    std::byte* sums;         ///< [rows][cols] of the rectangle, where sums wait for the next part; null: in the result
+    std::int64_t next = -1;  ///< the batch element after this one
   };
   struct Block {
     std::int64_t batch, row0, row1, col, cols, width, depth, depths;  ///< width: columns of a full tile
@@ -53,6 +56,7 @@ class PhaseRunner {
     const std::byte* left;                                            ///< as in Part
     std::byte* sums;                                                  ///< as in Part, from this block's columns on
     std::int64_t sums_row;
+    std::int64_t next;  ///< as in Part, if its right operand is packed after this block
   };
   /// Rows of the left operand from `first` on.
   struct Left {
@@ -69,8 +73,11 @@ class PhaseRunner {
   Left pack_left(const Block& block, std::int64_t row, std::int64_t rows) const;
   void prepare_segments(const Block& block, const Left& left) const;
   void run_rows(const Block& block) const;
-  void run_group(const Block& block, const Left& left, std::int64_t row0, std::int64_t row1) const;
-  void run_class(const Block& block, const RowClass& rows, const ClassSegments& segments, TileCall call) const;
+  MatrixLines next_right(const Block& block) const;
+  MatrixLines next_left(const Block& block, std::int64_t row, std::int64_t rows) const;
+  NextLines lines_after(const Block& block, std::int64_t row, std::int64_t end, std::int64_t rows_now) const;
+  void run_group(const Block& block, const Left& left, std::int64_t row0, std::int64_t row1, NextLines& next) const;
+  void run_class(const Block& block, const RowClass& rows, const ClassSegments& segments, TileCall call, NextLines& next) const;
   void finish(const Block& block, std::int64_t row0, std::int64_t row1, const std::byte* finished, std::int64_t finished_row) const;
   template <class T>
   T* element(T* base, std::int64_t offset) const {

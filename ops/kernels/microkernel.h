@@ -1,5 +1,6 @@
 // The built-in micro-kernels of contractions: one function for each tile size and element type of an ISA level.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 
 #include "ops/kernels/dispatch.h"
@@ -36,6 +37,9 @@ struct TileCall {
   /// would hold up what this tile waits for.
   const std::int64_t* ahead_rows = nullptr;
   std::int64_t num_ahead = 0;
+  /// Besides, what is packed next: with segment s the lines at next + s * next_segment + i * next_line bytes, for i below num_next.
+  const std::byte* next = nullptr;
+  std::int64_t next_segment = 0, next_line = 0, num_next = 0;
 };
 
 using TileKernel = void (*)(const TileCall& call);

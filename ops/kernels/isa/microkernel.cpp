@@ -30,6 +30,7 @@ template <class T, Left kind, int rows, int vectors, bool partial>
     }
   }
   std::int64_t left_depth = call.left_depth, right_depth = call.right_depth;
+  const std::byte* next = call.next;
   for (const TileSegment *segment = call.segments, *end = segment + call.num_segments; segment != end; ++segment) {
     const T* row[rows];
     const T* left = static_cast<const T*>(call.left) + segment->left;
@@ -37,6 +38,8 @@ template <class T, Left kind, int rows, int vectors, bool partial>
     for (int i = 0; i < rows; ++i) row[i] = left + call.left_rows[i];
     const T* b = static_cast<const T*>(call.right) + segment->right * right_depth;
     for (std::int64_t i = 0; i < call.num_ahead; ++i) __builtin_prefetch(left + call.ahead_rows[i]);
+    for (std::int64_t i = 0; i < call.num_next; ++i) __builtin_prefetch(next + i * call.next_line);
+    next += call.next_segment;
     for (std::int64_t p = segment->length; p > 0; --p) {
       Vector<T> right[vectors];
 #pragma GCC unroll 4
