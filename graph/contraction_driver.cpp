@@ -7,7 +7,8 @@ namespace kiln::graph {
 namespace {
 
 void run(const runtime::ContractionCall& call) {
-  ops::run_contraction({call.problem, call.lhs, call.rhs, call.out, call.epilogue, call.epilogue_args, call.epilogue_dims, call.context});
+  ops::run_contraction({call.problem, call.lhs, call.rhs, call.out, call.epilogue, call.epilogue_args, call.epilogue_dims,
+                        call.num_epilogue_args, call.product, call.context});
 }
 
 [[maybe_unused]] const bool installed = (runtime::set_contraction_driver(run), true);

@@ -147,9 +147,18 @@ class Binder {
       bound.lhs = layout_.slot(launch.lhs);
       bound.rhs = layout_.slot(launch.rhs);
       bound.out = layout_.slot(launch.out);
+      bound.product = product(launch, bound);
       bound.micro_kernels = code_.micro_kernels[index];
     }
     return bound;
+  }
+
+  /// Memory of the arena that no output of the epilogue shares holds nothing that others read.
+  std::int32_t product(const Launch& launch, const BoundLaunch& bound) const {
+    if (launch.kernel == -1 || launch.out.where != ArgRef::Where::arena) return -1;
+    if (std::count(bound.slots.begin(), bound.slots.end(), bound.out) != 1) return -1;
+    const auto at = static_cast<std::int32_t>(std::find(bound.slots.begin(), bound.slots.end(), bound.out) - bound.slots.begin());
+    return at < plan_.kernels[static_cast<std::size_t>(launch.kernel)].num_inputs ? at : -1;
   }
 
   int bind_loops(const std::vector<PlanContraction::Loop>& loops, std::array<ContractionLoop, kMaxContractionLoops>& to) const {

@@ -25,6 +25,7 @@ struct BoundLaunch {
   std::int32_t first_ordinal = 0;
   std::unique_ptr<const Contraction> contraction;
   std::int32_t lhs = 0, rhs = 0, out = 0;  ///< slots of a contraction
+  std::int32_t product = -1;               ///< the argument of the epilogue that is `out`, if only the epilogue reads that memory
   std::span<const std::pair<const KernelSpec*, MicroKernelFn>> micro_kernels;
 };
 

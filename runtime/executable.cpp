@@ -266,7 +266,8 @@ void launch_contraction(const BoundLaunch& launch, void** pointers, void** args,
   KILN_ASSERT(driver != nullptr, "no contraction driver is installed");
   auto at = [&](std::int32_t slot) { return pointers[static_cast<std::size_t>(slot)]; };
   driver({launch.contraction.get(), at(launch.lhs), at(launch.rhs), at(launch.out), launch.micro_kernels,
-          reinterpret_cast<TileFn>(launch.entry), args, launch.dims.data(), &context});
+          reinterpret_cast<TileFn>(launch.entry), args, launch.dims.data(), static_cast<int>(launch.slots.size()), launch.product,
+          &context});
 }
 
 void run_launch(const BoundLaunch& launch, void** pointers, void** args, KernelContext& context) {

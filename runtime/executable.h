@@ -18,7 +18,8 @@ namespace kiln::runtime {
 struct KernelObject;
 
 /// The blocked driver of contractions lives above this room; graph/ installs it at start-up.
-/// micro_kernels may be empty (built-in ones); epilogue, if any, runs on each finished tile.
+/// micro_kernels may be empty (built-in ones); epilogue, if any, runs on each finished tile. `product` is the argument of the epilogue that
+/// is `out`, if nobody else reads it (then the driver may keep it elsewhere), else -1.
 struct ContractionCall {
   const Contraction* problem;
   const void* lhs;
@@ -28,6 +29,8 @@ struct ContractionCall {
   TileFn epilogue;
   void** epilogue_args;
   const std::int64_t* epilogue_dims;
+  int num_epilogue_args;
+  int product;
   KernelContext* context;
 };
 using ContractionDriver = void (*)(const ContractionCall& call);

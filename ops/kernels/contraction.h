@@ -15,6 +15,9 @@ struct ContractionRun {
   TileFn epilogue = nullptr;
   void** epilogue_args = nullptr;
   const std::int64_t* epilogue_dims = nullptr;
+  int num_epilogue_args = 0;
+  /// Which argument of the epilogue is `out`, if nobody else reads that memory, which then may stay unwritten; else -1.
+  int product = -1;
   KernelContext* context = nullptr;
 };
 

@@ -26,7 +26,7 @@ constexpr std::int64_t kFetchedDepth = 64;           ///< shorter rows are not f
 constexpr std::int64_t kNextBytes = 128 << 10;       ///< a larger right operand is fetched when it gets packed
 constexpr std::int64_t kStageElements = 160 << 10;   ///< left elements staged together
 constexpr std::int64_t kWholeDepth = 2048;           ///< deeper sums of narrow results are kept aside between blocks
-constexpr std::int64_t kGroupElements = 8192;        ///< results kept in the first-level cache for the epilogue
+constexpr std::int64_t kGroupElements = 64 << 10;    ///< results kept in the second-level cache for the epilogue
 constexpr std::int64_t kSortedElements = 128 << 10;  ///< results of a group whose rows are sorted by their taps
 
 ContractionElements elements_of(DType dtype) {
@@ -142,6 +142,7 @@ struct ThreadScratch {
   std::vector<std::int64_t> row_offsets, col_offsets;
   std::vector<RowClass> classes;
   std::vector<ClassSegments> segments;  ///< of each class, in the current block
+  std::vector<void*> args;              ///< of an epilogue whose product is kept aside
 };
 thread_local ThreadScratch scratch;
 
@@ -288,7 +289,9 @@ void PhaseRunner::run_part(const Part& part) const {
                   .left = part.left,
                   .sums = part.sums == nullptr ? nullptr : part.sums + (col - part.col0) * elements_.compute_bytes,
                   .sums_row = part.col1 - part.col0,
-                  .next = packed && cols == part.col1 - part.col0 && depths == depth ? part.next : -1};
+                  .next = packed && cols == part.col1 - part.col0 && depths == depth ? part.next : -1,
+                  .aside = run_.epilogue != nullptr && run_.product >= 0 && !swapped_ && out_direct_ && original_.out_base == 0 &&
+                           depths == phase_.depth.size};
       if (packed) {
         std::int64_t padded = (cols + block.width - 1) / block.width * block.width;
         std::byte* right = scratch.right.get(padded * std::max<std::int64_t>(block.depths, 1) * elements_.compute_bytes);
@@ -456,9 +459,12 @@ void PhaseRunner::run_group(const Block& block, const Left& left, std::int64_t r
   }
   if (!left.packed) call.left_depth = lhs_depth_step_;
   if (phase_.diagonal) call.left = static_cast<const std::byte*>(call.left) + block.col * elements_.compute_bytes;
-  std::byte* finished = nullptr;
+  std::byte *finished = nullptr, *kept = nullptr;
   std::int64_t finished_row = block.cols;
-  if (out_direct_) {
+  if (block.aside) {
+    kept = aside(block, row0, row1);
+    call.out = kept + (batch_offset(phase_, Operand::out, block.batch) + block.col) * elements_.compute_bytes;
+  } else if (out_direct_) {
     call.out = element(out_, batch_offset(phase_, Operand::out, block.batch) + block.col);
   } else if (block.sums != nullptr) {
     finished_row = block.sums_row;
@@ -481,7 +487,15 @@ void PhaseRunner::run_group(const Block& block, const Left& left, std::int64_t r
     }
     run_class(block, rows, scratch.segments[i], call, next);
   }
-  if (block.last) finish(block, row0, row1, finished, finished_row);
+  if (!block.last) return;
+  finish(block, row0, row1, finished, finished_row);
+  if (run_.epilogue != nullptr) call_epilogue(block, row0, row1, kept);
+}
+
+/// Memory for the results of rows [row0, row1), as the address that the first row of the first batch element would have.
+std::byte* PhaseRunner::aside(const Block& block, std::int64_t row0, std::int64_t row1) const {
+  std::int64_t row_bytes = phase_.col.size * elements_.compute_bytes;
+  return scratch.out.get((row1 - row0) * row_bytes) - (block.batch * phase_.row.size + row0) * row_bytes;
 }
 
 namespace {
@@ -595,25 +609,32 @@ void PhaseRunner::run_class(const Block& block, const RowClass& rows, const Clas
   }
 }
 
-/// Rows [row0, row1) of the block are complete: store them if they are elsewhere, and run the epilogue on them.
+/// Rows [row0, row1) of the block are complete: store them if they are elsewhere.
 void PhaseRunner::finish(const Block& block, std::int64_t row0, std::int64_t row1, const std::byte* finished,
                          std::int64_t finished_row) const {
-  if (!out_direct_) {
-    scratch.row_offsets.resize(static_cast<std::size_t>(row1 - row0));
-    scratch.col_offsets.resize(static_cast<std::size_t>(block.cols));
-    fill_offsets(phase_.row, Operand::out, row0, row1 - row0, scratch.row_offsets.data());
-    fill_offsets(phase_.col, Operand::out, block.col, block.cols, scratch.col_offsets.data());
-    std::byte* out = element(out_, batch_offset(phase_, Operand::out, block.batch));
-    KILN_FOR_TARGET(unpack)({elements_.widening, finished, out, finished_row, scratch.row_offsets, scratch.col_offsets});
+  if (out_direct_) return;
+  scratch.row_offsets.resize(static_cast<std::size_t>(row1 - row0));
+  scratch.col_offsets.resize(static_cast<std::size_t>(block.cols));
+  fill_offsets(phase_.row, Operand::out, row0, row1 - row0, scratch.row_offsets.data());
+  fill_offsets(phase_.col, Operand::out, block.col, block.cols, scratch.col_offsets.data());
+  std::byte* out = element(out_, batch_offset(phase_, Operand::out, block.batch));
+  KILN_FOR_TARGET(unpack)({elements_.widening, finished, out, finished_row, scratch.row_offsets, scratch.col_offsets});
+}
+
+void PhaseRunner::call_epilogue(const Block& block, std::int64_t row0, std::int64_t row1, std::byte* aside) const {
+  void** args = run_.epilogue_args;
+  if (aside != nullptr) {
+    scratch.args.assign(args, args + run_.num_epilogue_args);
+    scratch.args[static_cast<std::size_t>(run_.product)] = aside;
+    args = scratch.args.data();
   }
-  if (run_.epilogue == nullptr) return;
   std::int64_t col0 = block.col, col1 = block.col + block.cols;
   if (swapped_) {
     std::swap(row0, col0);
     std::swap(row1, col1);
   }
   std::int64_t first = block.batch * (swapped_ ? phase_.col.size : phase_.row.size);
-  run_.epilogue(run_.epilogue_args, run_.epilogue_dims, run_.context, first + row0, first + row1, col0, col1);
+  run_.epilogue(args, run_.epilogue_dims, run_.context, first + row0, first + row1, col0, col1);
 }
 
 }  // namespace kiln::ops

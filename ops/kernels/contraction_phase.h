@@ -57,6 +57,7 @@ class PhaseRunner {
     std::byte* sums;                                                  ///< as in Part, from this block's columns on
     std::int64_t sums_row;
     std::int64_t next;  ///< as in Part, if its right operand is packed after this block
+    bool aside;         ///< results are kept for the epilogue only, a group of rows at a time
   };
   /// Rows of the left operand from `first` on.
   struct Left {
@@ -79,6 +80,8 @@ class PhaseRunner {
   void run_group(const Block& block, const Left& left, std::int64_t row0, std::int64_t row1, NextLines& next) const;
   void run_class(const Block& block, const RowClass& rows, const ClassSegments& segments, TileCall call, NextLines& next) const;
   void finish(const Block& block, std::int64_t row0, std::int64_t row1, const std::byte* finished, std::int64_t finished_row) const;
+  void call_epilogue(const Block& block, std::int64_t row0, std::int64_t row1, std::byte* aside) const;
+  std::byte* aside(const Block& block, std::int64_t row0, std::int64_t row1) const;
   template <class T>
   T* element(T* base, std::int64_t offset) const {
     return base + offset * elements_.stored_bytes;

@@ -216,7 +216,6 @@ namespace {
 struct Seen {
   std::vector<int> visits;
   std::int64_t cols = 0;
-  const float* out = nullptr;
   bool finished = true;
 };
 
@@ -228,7 +227,7 @@ void record_tile(void** args, const std::int64_t* dims, KernelContext*, std::int
     for (std::int64_t j = col0; j < col1; ++j) {
       auto at = static_cast<std::size_t>(i * seen.cols + j);
       ++seen.visits[at];
-      if (seen.out[at] != static_cast<float>(dims[0])) seen.finished = false;
+      if (static_cast<const float*>(args[1])[at] != static_cast<float>(dims[0])) seen.finished = false;
     }
   }
 }
@@ -239,7 +238,7 @@ TEST_CASE("the epilogue sees every element once, finished") {
   for (const char* equation : {"mk,kn->mn", "km,nk->mn", "bmk,bkn->bmn", "mk,k->m"}) {
     for (auto [m, k, n, b] :
          std::vector<std::array<std::int64_t, 4>>{{1, 1, 1, 1}, {37, 53, 71, 3}, {500, 600, 9, 1}, {33, 1000, 700, 1}, {20, 5, 1000, 2}}) {
-      for (int threads : {1, 2}) {
+      for (auto [threads, product] : std::vector<std::pair<int, int>>{{1, -1}, {2, -1}, {1, 1}, {2, 1}}) {
         set_num_threads(threads);
         ContractView view = ContractView::make(equation);
         Lengths lengths{{'m', m}, {'k', k}, {'n', n}, {'b', b}};
@@ -247,16 +246,18 @@ TEST_CASE("the epilogue sees every element once, finished") {
         std::vector<float> x(static_cast<std::size_t>(as.count()), 1), w(static_cast<std::size_t>(bs.count()), 1),
             y(static_cast<std::size_t>(ys.count()), NAN);
         Contraction problem = view.lower(DType::float32, as.sizes(), bs.sizes(), ys.sizes());
-        Seen seen{.visits = std::vector<int>(y.size(), 0), .cols = view.rhs == "k" ? 1 : n, .out = y.data()};
-        void* args[] = {&seen};
+        Seen seen{.visits = std::vector<int>(y.size(), 0), .cols = view.rhs == "k" ? 1 : n};
+        void* args[] = {&seen, y.data()};
         ops::run_contraction({.problem = &problem,
                               .lhs = x.data(),
                               .rhs = w.data(),
                               .out = y.data(),
                               .epilogue = record_tile,
                               .epilogue_args = args,
-                              .epilogue_dims = &k});
-        INFO(equation << " " << m << " " << k << " " << n << " threads " << threads);
+                              .epilogue_dims = &k,
+                              .num_epilogue_args = 2,
+                              .product = product});
+        INFO(equation << " " << m << " " << k << " " << n << " threads " << threads << " product " << product);
         CHECK(seen.finished);
         CHECK(std::count(seen.visits.begin(), seen.visits.end(), 1) == static_cast<std::ptrdiff_t>(y.size()));
       }
