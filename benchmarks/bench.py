@@ -11,7 +11,6 @@ import collections
 import json
 import os
 import pathlib
-import statistics
 import sys
 
 import harness
@@ -122,12 +121,13 @@ def measure(arguments):
         for peer in peers:
             lines += harness.run_peer(python, peer, arguments.prefixes, arguments.cpus, 1.5)[0]
     for line in lines:
-        figures[line["workload"], line["peer"], line["metric"]].append(line["value"])
-    return {key: statistics.median(values) for key, values in figures.items()}
+        figures[line["workload"], line["peer"], line["metric"]].append(line)
+    return harness.medians(figures)[0]
 
 
 def main():
     arguments = parse_arguments()
+    os.environ["HANDOFF_PROBE"] = str(pathlib.Path(arguments.program).resolve())  # for peers
     if arguments.profile:
         profile(arguments)
     if arguments.report or arguments.whole_table:

@@ -12,17 +12,22 @@
 #include <cstdlib>
 #include <functional>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "handoff.h"
 #include "workloads.h"
 
 namespace {
 
-void emit(const std::string& workload, std::string_view metric, double value) {
-  std::printf("{\"peer\": \"kiln\", \"workload\": \"%s\", \"metric\": \"%s\", \"value\": %.6g}\n", workload.c_str(),
+/// `handoff`: see handoff_ns(), at the time; 0 if it does not matter.
+void emit(const std::string& workload, std::string_view metric, double value, double handoff = 0) {
+  std::printf("{\"peer\": \"kiln\", \"workload\": \"%s\", \"metric\": \"%s\", \"value\": %.6g", workload.c_str(),
               std::string(metric).c_str(), value);
+  if (handoff > 0) std::printf(", \"handoff_ns\": %.0f", handoff);
+  std::puts("}");
   std::fflush(stdout);
 }
 
@@ -39,11 +44,14 @@ class JsonLines : public benchmark::BenchmarkReporter {
     if (times.empty()) return;
     std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
     const std::string full = runs.front().run_name.function_name;
-    emit(full, metric_, times[times.size() / 2]);
+    const double after = bench::handoff_ns();
+    emit(full, metric_, times[times.size() / 2], std::max(handoff_, after));
+    handoff_ = after;
   }
 
  private:
   std::string metric_;
+  double handoff_ = bench::handoff_ns();
 };
 
 bool wanted(const std::string& name, const std::vector<std::string>& prefixes) {
@@ -57,13 +65,20 @@ double milliseconds(const auto& call) {
 }
 
 void steady(std::vector<bench::Workload>& all, const char* metric, int repetitions) {
-  for (bench::Workload& w : all) {
+  // Made once and kept through all repetitions of its workload.
+  struct Prepared {
+    const bench::Workload* of = nullptr;
+    std::optional<bench::Call> call;
+  } prepared;
+  for (const bench::Workload& w : all) {
     benchmark::RegisterBenchmark(w.name.c_str(),
-                                 [prepare = w.prepare](benchmark::State& state) {
-                                   auto call = prepare();
-                                   call();
-                                   call();
-                                   for (auto _ : state) call();
+                                 [&prepared, &w](benchmark::State& state) {
+                                   if (prepared.of != &w) {
+                                     prepared.call.reset();
+                                     prepared = {&w, w.prepare()};
+                                     for (int i = 0; i < 3; ++i) (*prepared.call)();
+                                   }
+                                   for (auto _ : state) (*prepared.call)();
                                  })
         ->Unit(benchmark::kMicrosecond)
         ->UseRealTime()
@@ -165,6 +180,7 @@ constexpr const char* kUsage = R"(usage: kiln_bench [PREFIX...] [--strict | --ea
   --first-call          first call, each in a process of its own: call to result with an empty cache; peak memory
   --warm-call           the same with a filled cache
   --load                tracing and loading with a filled cache, without running
+  --handoff             the round trip of a cache line between two CPUs
   --limits              the least time of a call's kernels by the machine's peaks, and those peaks
   --start NANOSECONDS   time to the first result of x + 1, since then on the monotonic clock
   --repetitions N       medians are of so many (15)
@@ -188,7 +204,7 @@ struct Options {
 }
 
 Options parse(int argc, char** argv) {
-  constexpr std::string_view kModes[] = {"--first-call", "--warm-call", "--load", "--limits", "--profile", "--list"};
+  constexpr std::string_view kModes[] = {"--first-call", "--warm-call", "--load", "--handoff", "--limits", "--profile", "--list"};
   Options o;
   for (int i = 1; i < argc; ++i) {
     const std::string_view a = argv[i];
@@ -238,6 +254,7 @@ const bench::Workload& only(const std::vector<bench::Workload>& chosen, const Op
 
 void run(const Options& o) {
   if (o.mode == "--start") return start_up(o.start);
+  if (o.mode == "--handoff") return emit("machine", "handoff_ns", bench::handoff_ns());
   std::vector<bench::Workload> chosen = selected(o);
   if (o.eager) kiln::run_eagerly(true);
   if (o.mode == "--list") {

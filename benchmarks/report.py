@@ -120,6 +120,10 @@ class Report:
             if all(v for _, v in peaks):
                 text = ", ".join(f"{v:,.0f} {'GFLOP/s' if m == 'gflops' else 'GB/s ' + m[:-4]}" for m, v in peaks)
                 lines.append(f"- Peaks of {t} thread{'s' * (t > 1)}, measured: {text}")
+            trip, far = (self.get(t, "kiln", "machine", m) for m in ("handoff_ns", "far"))
+            if trip:
+                lines.append(f"- Round trip of a cache line between {t} threads' CPUs: {trip:.0f} ns; {100 * far:.0f} % of the figures do not count, because the "
+                             "host had moved these CPUs apart, so that they shared no cache")
         return "## Machine and versions\n\n" + "\n".join(lines) + "\n"
 
     def text(self, remarks):

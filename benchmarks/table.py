@@ -7,7 +7,6 @@ import os
 import pathlib
 import platform
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -77,14 +76,19 @@ class Parts:
         unfinished.rename(path)
 
     def medians(self):
-        values = collections.defaultdict(list)
-        for path in sorted(self.folder.glob("*t/*.jsonl")):
-            threads, memory = int(path.parent.name[:-1]), path.name.startswith("memory-")
-            for line in map(json.loads, path.read_text().splitlines()):
-                # A peer's peak memory counts only from the process that did nothing else.
-                if (line["metric"] == "rss_mb" and line["peer"] != "kiln") == memory:
-                    values[threads, line["peer"], line["workload"], line["metric"]].append(line["value"])
-        return {key: statistics.median(v) for key, v in values.items()}
+        figures = {}
+        for threads in sorted({int(path.name[:-1]) for path in self.folder.glob("*t")}):
+            lines = collections.defaultdict(list)
+            for path in sorted(self.folder.glob(f"{threads}t/*.jsonl")):
+                for line in map(json.loads, path.read_text().splitlines()):
+                    # A peer's peak memory counts only from the process that did nothing else.
+                    if (line["metric"] == "rss_mb" and line["peer"] != "kiln") == path.name.startswith("memory-"):
+                        lines[line["peer"], line["workload"], line["metric"]].append(line)
+            medians, handoff = harness.medians(lines)
+            figures.update({(threads, *key): value for key, value in medians.items()})
+            if handoff:
+                figures[threads, "kiln", "machine", "handoff_ns"], figures[threads, "kiln", "machine", "far"] = handoff
+        return figures
 
 
 def folder_of(arguments):

@@ -6,6 +6,7 @@ Each script runs one library: `[MODE=...] [THREADS=N] [BENCH_SECONDS=S] python j
 import json
 import os
 import resource
+import subprocess
 import sys
 import time
 
@@ -15,6 +16,7 @@ rng = np.random.default_rng(0)
 THREADS = int(os.environ.get("THREADS", "1"))
 SECONDS = float(os.environ.get("BENCH_SECONDS", "1.5"))
 MODE = os.environ.get("MODE", "")
+PROBE = os.environ.get("HANDOFF_PROBE", "")  # a program that measures how far the CPUs are from each other
 PREFIXES = sys.argv[1].split(",") if len(sys.argv) > 1 else None
 _LIBRARY = os.path.basename(sys.argv[0]).split("_")[0]
 PEER = {"tf/xla": "tf-xla", "tf/eager": "tf-eager", "torch/compile": "torch-compile"}.get(f"{_LIBRARY}/{MODE}", _LIBRARY)
@@ -31,8 +33,15 @@ def want(workload):
     return PREFIXES is None or any(workload.startswith(p) or p.startswith(workload + "_") for p in PREFIXES)
 
 
-def emit(workload, metric, value):
-    print(json.dumps({"peer": PEER, "workload": workload, "metric": metric, "value": value}), flush=True)
+def emit(workload, metric, value, **more):
+    print(json.dumps({"peer": PEER, "workload": workload, "metric": metric, "value": value, **more}), flush=True)
+
+
+def handoff_ns():
+    """How far the CPUs are from each other; 0 if it does not matter, or nobody says how to measure it."""
+    if THREADS < 2 or not PROBE:
+        return 0
+    return json.loads(subprocess.run([PROBE, "--handoff"], capture_output=True, text=True, check=True).stdout)["value"]
 
 
 def timeit(workload, step, metric="us"):
@@ -48,13 +57,15 @@ def timeit(workload, step, metric="us"):
     step()
     once = time.perf_counter() - start
     batch, least = max(1, int(0.005 / max(once, 1e-7))), 7 if once < 0.2 else 3
+    handoff = handoff_ns()
     samples, begin = [], time.perf_counter()
     while len(samples) < least or time.perf_counter() - begin < SECONDS:
         start = time.perf_counter()
         for _ in range(batch):
             step()
         samples.append((time.perf_counter() - start) / batch)
-    emit(workload, metric, round(float(np.median(samples)) * 1e6, 3))
+    more = {"handoff_ns": max(handoff, handoff_ns())} if handoff else {}
+    emit(workload, metric, round(float(np.median(samples)) * 1e6, 3), **more)
 
 
 def emit_memory(workload):
