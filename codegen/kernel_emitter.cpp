@@ -12,7 +12,7 @@ using runtime::KernelKind;
 
 namespace {
 /// Cycles of work below which a thread is not worth waking.
-constexpr std::int64_t kGrainCycles = 40000;
+constexpr std::int64_t kGrainCycles = 12000;
 }  // namespace
 
 KernelModule::KernelModule(mlir::MLIRContext& context, const runtime::KernelSpec& spec, const TargetHooks& hooks)
