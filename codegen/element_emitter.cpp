@@ -240,6 +240,12 @@ Value ElementEmitter::input(int node, const Position& at, const Mask& mask) {
   return read(input_pointer(node), node, at, mask, !aliased);
 }
 
+void ElementEmitter::prefetch(int node, const Position& at) {
+  Value address = b_.offset(input_pointer(node), b_.memory_type(this->node(node).dtype), row_major(node, at).base);
+  constexpr std::uint32_t kRead = 0, kIntoNearest = 3, kData = 1;
+  mlir::LLVM::Prefetch::create(b_.mlir(), b_.location(), address, kRead, kIntoNearest, kData);
+}
+
 void ElementEmitter::store(int output, const Position& at, Value v, const Mask& mask) {
   const int node = spec_.outputs[static_cast<std::size_t>(output)];
   const DType dtype = this->node(node).dtype;

@@ -77,6 +77,8 @@ class ElementEmitter {
   void set_output_pointer(int output, Value pointer) { pointers_[spec_.num_inputs + output] = pointer; }
   /// Elements of `node`'s memory at pointer, as values.
   Value read(Value pointer, int node, const Position& at, const Mask& mask, bool invariant);
+  /// Asks for an input's element at the position, which may lie outside, without waiting for it.
+  void prefetch(int node, const Position& at);
   /// The combiner of a reduction kind ("add", "max", ...) applied to two values of dtype t.
   Value combine(const std::string& kind, DType t, Value a, Value b);
   /// The value that combine() of that kind ignores, bit for bit.

@@ -61,6 +61,12 @@ class ArgEmitter {
   Builder& b_;
 };
 
+void finish(ReductionEmitter& e, llvm::ArrayRef<Index> kept, Value result, const Mask& mask) {
+  e.set_result(result);
+  e.write_outputs(kept, mask);
+  e.set_result({});
+}
+
 /// Along the innermost axis: lanes take every W-th element.
 void emit_row(KernelModule& m, ReductionEmitter& e, Value row) {
   Builder& b = e.function().b;
@@ -85,7 +91,7 @@ void emit_row(KernelModule& m, ReductionEmitter& e, Value row) {
       b.less(whole, n), types, [&] { return step(whole, best, {b.first_lanes(b.sub(n, whole), lanes), {}, {}}); }, [&] { return best; });
   Value index = arg.first({best[0], best[1]});
   b.set_lanes(1);
-  e.finish(kept, index, {});
+  finish(e, kept, index, {});
   b.set_lanes(lanes);
 }
 
@@ -113,7 +119,7 @@ void emit_columns(KernelModule& m, ReductionEmitter& e, Value outer_row) {
       Value wins = arg.beats(v, carried[0]);
       return Values{b.select(wins, v, carried[0]), b.select(wins, b.splat(i), carried[1])};
     });
-    e.finish(kept, best[1], mask);
+    finish(e, kept, best[1], mask);
   });
 }
 

@@ -23,6 +23,14 @@ Reduction::Reduction(const runtime::KernelSpec& spec, int node) : root(node) {
   innermost_reduced = !reduced.empty() && reduced.back() == rank - 1;
 }
 
+std::vector<Reduction> Reduction::all(const runtime::KernelSpec& spec) {
+  std::vector<Reduction> result;
+  for (std::size_t i = 0; i < spec.body.size(); ++i) {
+    if (spec.body[i].op == "reduce") result.emplace_back(spec, static_cast<int>(i));
+  }
+  return result;
+}
+
 Value ReductionEmitter::length() {
   Value n = b_.integer(1);
   for (int axis : r_.reduced) n = b_.mul(n, e_.shapes().length(r_.x, axis));
@@ -81,16 +89,24 @@ llvm::SmallVector<Index, 4> ReductionEmitter::kept_at(Value n) {
   return kept;
 }
 
-void ReductionEmitter::finish(llvm::ArrayRef<Index> kept, Value result, const Mask& mask) {
-  const runtime::KernelSpec& spec = e_.spec();
+void ReductionEmitter::set_result(Value result) {
+  if (!result) return e_.set_source(r_.root, {});
   Value rounded = e_.round_half(result, e_.node(r_.root).dtype);
   e_.set_source(r_.root, [rounded](const Position&, const Mask&) { return rounded; });
+}
+
+void ReductionEmitter::write_outputs(llvm::ArrayRef<Index> kept, const Mask& mask) {
   Position at;
   at.at.append(kept.begin(), kept.end());
   Values values;
-  for (std::int32_t output : spec.outputs) values.push_back(e_.value(output, at, mask));
+  for (std::int32_t output : e_.spec().outputs) values.push_back(e_.value(output, at, mask));
   for (std::size_t i = 0; i < values.size(); ++i) e_.store(static_cast<int>(i), at, values[i], mask);
-  e_.set_source(r_.root, {});
+}
+
+void SiblingEmitters::finish(llvm::ArrayRef<Index> kept, const Values& results, const Mask& mask) {
+  for (std::size_t i = 0; i < size(); ++i) emitters_[i].set_result(results[i]);
+  first().write_outputs(kept, mask);
+  for (ReductionEmitter& e : emitters_) e.set_result({});
 }
 
 Value ReductionEmitter::empty() { return r_.kind == "add" ? b_.constant(b_.value_type(r_.dtype), 0) : skip(); }
@@ -124,11 +140,15 @@ Value ReductionEmitter::tree(Value v) {
 }
 
 void emit_reduce_kernel(KernelModule& m) {
-  const Reduction r(m.spec());
-  if (r.arg) return emit_arg_reduction(m, r);
-  if (r.kept.empty()) return emit_full_reduction(m, r);
-  if (r.innermost_reduced) return emit_row_reduction(m, r);
-  return emit_column_reduction(m, r);
+  const Reduction root(m.spec());
+  if (root.arg) return emit_arg_reduction(m, root);
+  const std::vector<Reduction> reductions = Reduction::all(m.spec());
+  for (const Reduction& r : reductions) {
+    KILN_ASSERT(r.reduced == root.reduced && r.rank == root.rank, "a reduce kernel has reductions over different axes");
+  }
+  if (root.kept.empty()) return emit_full_reductions(m, reductions);
+  if (root.innermost_reduced) return emit_row_reductions(m, reductions);
+  return emit_column_reductions(m, reductions);
 }
 
 }  // namespace kiln::codegen

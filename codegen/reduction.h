@@ -1,5 +1,7 @@
 // What the emitters of reductions share: which axes, in which order, and how the result reaches the outputs.
 #pragma once
+#include <deque>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,6 +13,9 @@ namespace kiln::codegen {
 struct Reduction {
   explicit Reduction(const runtime::KernelSpec& spec) : Reduction(spec, spec.root) {}
   Reduction(const runtime::KernelSpec& spec, int node);
+  /// All reductions of a body, in order. Those of a reduce kernel have the same axes and operands of one shape, and none needs another's
+  /// result.
+  static std::vector<Reduction> all(const runtime::KernelSpec& spec);
 
   int root = 0;  ///< the reduce or arg_reduce
   int x = 0;     ///< its operand
@@ -35,8 +40,10 @@ class ReductionEmitter {
   Value element(llvm::ArrayRef<Index> kept, const Index& i, const Mask& mask);
   /// The indices of result number `n`, a scalar.
   llvm::SmallVector<Index, 4> kept_at(Value n);
-  /// Computes the outputs where the reduction has the value `result`, and writes them.
-  void finish(llvm::ArrayRef<Index> kept, Value result, const Mask& mask);
+  /// From now on the reduction has that value; an empty one takes that back.
+  void set_result(Value result);
+  /// Computes the outputs and writes them.
+  void write_outputs(llvm::ArrayRef<Index> kept, const Mask& mask);
 
   Value combine(Value a, Value b) { return e_.combine(r_.kind, r_.dtype, a, b); }
   /// What an absent element holds; what reducing nothing gives.
@@ -63,10 +70,29 @@ class ReductionEmitter {
   const Reduction& r_;
 };
 
+/// The emitters of a reduce kernel's reductions within one function.
+class SiblingEmitters {
+ public:
+  SiblingEmitters(KernelModule::Function& f, std::span<const Reduction> reductions) {
+    for (const Reduction& r : reductions) emitters_.emplace_back(f, r);
+  }
+  std::size_t size() const { return emitters_.size(); }
+  ReductionEmitter& operator[](std::size_t i) { return emitters_[i]; }
+  /// For what all have in common: axes and lengths.
+  ReductionEmitter& first() { return emitters_.front(); }
+  auto begin() { return emitters_.begin(); }
+  auto end() { return emitters_.end(); }
+  /// Computes the outputs where the reductions have those values, and writes them.
+  void finish(llvm::ArrayRef<Index> kept, const Values& results, const Mask& mask);
+
+ private:
+  std::deque<ReductionEmitter> emitters_;
+};
+
 // By which axes are reduced.
-void emit_row_reduction(KernelModule& m, const Reduction& r);
-void emit_full_reduction(KernelModule& m, const Reduction& r);
-void emit_column_reduction(KernelModule& m, const Reduction& r);
+void emit_row_reductions(KernelModule& m, std::span<const Reduction> reductions);
+void emit_full_reductions(KernelModule& m, std::span<const Reduction> reductions);
+void emit_column_reductions(KernelModule& m, std::span<const Reduction> reductions);
 void emit_arg_reduction(KernelModule& m, const Reduction& r);
 
 }  // namespace kiln::codegen

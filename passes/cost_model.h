@@ -15,6 +15,7 @@
 //  each of its operands can be written into its memory.
 // 10. A contraction takes elementwise consumers while a tile is in cache, as long as they stream few tensors: an SGD update yes, an Adam
 //  update no.
+// 11. Reductions over the same axes that share a tensor become one kernel that reads it once, if none needs another's result.
 #pragma once
 #include <cstdint>
 
@@ -30,6 +31,7 @@ inline constexpr int kMaxBody = 160;            ///< ops of one kernel
 inline constexpr int kMaxArguments = 24;        ///< tensors that one kernel reads and writes
 inline constexpr int kMaxEpilogueStreams = 5;   ///< tensors of the result's size that an epilogue reads and writes (rule 10)
 inline constexpr std::int64_t kMaxRow = 16384;  ///< elements of a row that stays in cache between passes over it (rule 8)
+inline constexpr int kMaxSiblings = 4;          ///< reductions that one kernel does side by side (rule 11)
 inline constexpr std::int64_t kSmall = 2048;    ///< elements up to which a launch costs more than its work
 inline constexpr double kSmallCost = 20;        ///< cost up to which an expression on so few elements may be computed again
 

@@ -29,7 +29,7 @@ struct Fusion {
   std::vector<graph::NodeId>
       inputs;  ///< values in memory that members read: parameters, large constants, other fusions' outputs, views of them
   std::vector<graph::NodeId> outputs;  ///< members whose values others read
-  graph::NodeId root = -1;             ///< the reduce (of a row the first), arg_reduce, contract or scatter_add; -1 for a loop
+  graph::NodeId root = -1;             ///< the reduce (the first of several), arg_reduce, contract or scatter_add; -1 for a loop
 };
 
 /// A graph divided into launches. Everything outside of fusions is a parameter, a constant or a view.
@@ -49,7 +49,8 @@ graph::Graph reuse_clamped(const graph::Graph& graph);
 /// Divides a graph as it is. Near-linear in the number of nodes.
 FusedGraph divide(graph::Graph graph);
 
-/// Joins reductions over the last axis with each other, with what they read and what reads them: kind row.
+/// Joins reductions over the last axis with each other, with what they read and what reads them: kind row. Joins other reductions over the
+/// same axes that read one tensor.
 FusedGraph fuse_rows(FusedGraph fused);
 
 /// reuse_clamped, fold_into_contractions, divide, fuse_rows.

@@ -3,6 +3,9 @@
 //
 // divide() has made launches of loops and reductions. Here, in order, a launch moves into an earlier one with the same rows, if everything
 // that it takes from there belongs to its own row, and if no third launch stands between the two.
+//
+// Reductions over other axes (the gradients of scale and offset in batch_norm and layer_norm) join a sibling that reads one of their
+// tensors and reduces the same axes, each with what divide() gave it: one kernel of kind reduce.
 #include <algorithm>
 #include <functional>
 #include <numeric>
@@ -22,8 +25,23 @@ namespace {
 using graph::Node;
 using graph::NodeId;
 
+/// The tensor and the axes that all reductions of a launch have in common.
+struct Reduced {
+  Shape full;
+  Ints axes;
+  bool operator==(const Reduced&) const = default;
+};
+
+std::optional<Reduced> reduced_of(const graph::Graph& graph, const Fusion& fusion) {
+  if (fusion.kind != FusionKind::reduce || graph.node(fusion.root).op->name != "reduce") return std::nullopt;
+  const Node& root = graph.node(fusion.root);
+  return Reduced{graph.node(root.operands[0]).type.shape, root.attrs.get<Ints>("axes")};
+}
+
 /// Earlier readers of a tensor that a reduction of it looks at.
 constexpr std::size_t kSiblingsTried = 4;
+/// Launches between siblings that do not reduce rows: those of one layer's gradient, not of its forward and its backward pass.
+constexpr int kSiblingDistance = 64;
 
 /// The rows of a tensor: its last axis, of a length that is known.
 struct Rows {
@@ -35,23 +53,21 @@ struct Rows {
     shape[full.rank() - 1] = 1;
     return shape;
   }
-  bool operator==(const Rows&) const = default;
 };
 
-std::optional<Rows> rows_of(const graph::Graph& graph, const Fusion& fusion) {
-  if (fusion.kind != FusionKind::reduce || graph.node(fusion.root).op->name != "reduce") return std::nullopt;
-  const Node& root = graph.node(fusion.root);
-  const Shape& full = graph.node(root.operands[0]).type.shape;
-  const int last = full.rank() - 1;
-  if (root.attrs.get<Ints>("axes") != Ints{last} || !full[last].is_constant()) return std::nullopt;
-  const std::int64_t length = full[last];
+/// Of a reduction over rows.
+std::optional<Rows> rows_of(const Reduced& reduced) {
+  const int last = reduced.full.rank() - 1;
+  if (reduced.axes != Ints{last} || !reduced.full[last].is_constant()) return std::nullopt;
+  const std::int64_t length = reduced.full[last];
   if (length < 2 || length > cost::kMaxRow) return std::nullopt;
-  return Rows{full};
+  return Rows{reduced.full};
 }
 
 /// A launch, or several that have become one.
 struct Unit {
-  std::vector<int> members;  ///< fusions, ascending
+  std::vector<int> members;        ///< fusions, ascending
+  std::optional<Reduced> reduced;  ///< by the first one that reduces
   std::optional<Rows> rows;
   std::set<NodeId> nodes;
   std::set<NodeId> inputs;  ///< views
@@ -71,10 +87,11 @@ class RowFuser {
     for (int f = 0; f < static_cast<int>(fusions_.size()); ++f) {
       Unit& unit = units_[at(f)];
       unit.members = {f};
-      unit.rows = rows_of(graph_, fusion(f));
+      unit.reduced = reduced_of(graph_, fusion(f));
+      if (unit.reduced) unit.rows = rows_of(*unit.reduced);
       unit.nodes.insert(fusion(f).nodes.begin(), fusion(f).nodes.end());
       unit.inputs.insert(fusion(f).inputs.begin(), fusion(f).inputs.end());
-      if (fusion(f).kind == FusionKind::loop || unit.rows) join_earlier(f);
+      if (fusion(f).kind == FusionKind::loop || unit.reduced) join_earlier(f);
       for (NodeId view : fusion(f).inputs) readers_[storage_.base(view)].push_back(f);
     }
     return emit();
@@ -100,10 +117,10 @@ class RowFuser {
     for (NodeId view : fusion(f).inputs) {
       if (!is_other_place(view)) for_each_source(view, [&](int from) { candidates.push_back(from); });
     }
-    if (units_[at(f)].rows) {
+    if (const std::optional<Reduced> reduced = units_[at(f)].reduced) {
       for (NodeId view : fusion(f).inputs) {
         const auto readers = readers_.find(storage_.base(view));
-        if (readers == readers_.end() || cost::squeezed(node(view).type.shape) != cost::squeezed(units_[at(f)].rows->full)) continue;
+        if (readers == readers_.end() || cost::squeezed(node(view).type.shape) != cost::squeezed(reduced->full)) continue;
         const std::size_t first = readers->second.size() - std::min(readers->second.size(), kSiblingsTried);
         for (std::size_t i = first; i < readers->second.size(); ++i) candidates.push_back(unit_of(readers->second[i]));
       }
@@ -120,22 +137,32 @@ class RowFuser {
   void try_merge(int a, int b) {
     Unit& first = units_[at(a)];
     Unit& second = units_[at(b)];
-    if (!first.rows && !second.rows) return;
-    if (first.rows && second.rows && *first.rows != *second.rows) return;
-    const Rows rows = first.rows ? *first.rows : *second.rows;
-    for (const Unit* unit : {&first, &second}) {
-      for (int f : unit->members) {
-        if (fusion(f).kind != FusionKind::loop && fusion(f).kind != FusionKind::reduce) return;
-        if (!fits(fusion(f), rows)) return;
-      }
-    }
+    if (first.reduced && second.reduced && *first.reduced != *second.reduced) return;
+    const bool in_rows = first.rows || second.rows;
+    if (in_rows ? !may_share_rows(first, second) : !are_near(first, second)) return;
     if (stands_between(a, b)) return;
-    Unit merged = joined(first, second, rows);
+    Unit merged = joined(first, second);
     if (static_cast<int>(merged.nodes.size()) > cost::kMaxBody || num_arguments(merged) > cost::kMaxArguments) return;
-    if (!is_row_wise(merged)) return;
+    if (in_rows ? !is_row_wise(merged) : !are_siblings(merged)) return;
     for (int f : second.members) unit_of_[at(f)] = a;
     first = std::move(merged);
     second = {};
+  }
+
+  /// Two reductions close enough to each other that few launches lie between them.
+  static bool are_near(const Unit& first, const Unit& second) {
+    return first.reduced && second.reduced && std::abs(first.members.back() - second.members.back()) <= kSiblingDistance;
+  }
+
+  bool may_share_rows(const Unit& first, const Unit& second) const {
+    const Rows& rows = first.rows ? *first.rows : *second.rows;
+    for (const Unit* unit : {&first, &second}) {
+      for (int f : unit->members) {
+        if (fusion(f).kind != FusionKind::loop && fusion(f).kind != FusionKind::reduce) return false;
+        if (!fits(fusion(f), rows)) return false;
+      }
+    }
+    return true;
   }
 
   /// Every output is one element for each of the full tensor, or one a row.
@@ -170,11 +197,12 @@ class RowFuser {
     return found;
   }
 
-  Unit joined(const Unit& a, const Unit& b, const Rows& rows) const {
+  Unit joined(const Unit& a, const Unit& b) const {
     Unit u;
     count_visits(a.nodes.size() + b.nodes.size());
     std::merge(a.members.begin(), a.members.end(), b.members.begin(), b.members.end(), std::back_inserter(u.members));
-    u.rows = rows;
+    u.reduced = a.reduced ? a.reduced : b.reduced;
+    u.rows = a.rows ? a.rows : b.rows;
     u.nodes = a.nodes;
     u.nodes.insert(b.nodes.begin(), b.nodes.end());
     std::set<NodeId> made;
@@ -211,6 +239,21 @@ class RowFuser {
       follows.insert(n);
     }
     return true;
+  }
+
+  /// True for a few reductions none of which needs another's result; whatever follows from them is read at its own index.
+  bool are_siblings(const Unit& u) const {
+    std::set<NodeId> follows;
+    int reductions = 0;
+    for (NodeId n : u.nodes) {
+      const auto& operands = node(n).operands;
+      const bool reads = std::any_of(operands.begin(), operands.end(), [&](NodeId o) { return follows.count(o) != 0; });
+      const bool is_root = root_kind(node(n)).has_value();
+      if (is_root) ++reductions;
+      if (reads && (is_root || !cost::keeps_index(graph_, node(n)))) return false;
+      if (reads || is_root) follows.insert(n);
+    }
+    return reductions <= cost::kMaxSiblings;
   }
 
   bool is_reduction_of(NodeId n, const Rows& rows) const {
@@ -255,7 +298,9 @@ class RowFuser {
 
   Fusion merged_fusion(const Unit& u, const std::set<NodeId>& needed) const {
     if (u.members.size() == 1) return fusion(u.members[0]);
-    Fusion f{.kind = FusionKind::row, .nodes{u.nodes.begin(), u.nodes.end()}, .inputs{u.inputs.begin(), u.inputs.end()}};
+    Fusion f{.kind = u.rows ? FusionKind::row : FusionKind::reduce,
+             .nodes{u.nodes.begin(), u.nodes.end()},
+             .inputs{u.inputs.begin(), u.inputs.end()}};
     for (int member : u.members) {
       for (NodeId n : fusion(member).outputs) {
         if (needed.count(n) != 0) f.outputs.push_back(n);

@@ -220,7 +220,7 @@ class SpecBuilder {
   std::vector<int> iterated() const {
     std::vector<int> result = outputs_;
     for (const DraftNode& d : drafts_) {
-      if (fusion_.kind == FusionKind::row && d.op != nullptr && d.op->name == "reduce") result.push_back(d.operands[0]);
+      if (d.op != nullptr && d.op->name == "reduce") result.push_back(d.operands[0]);
     }
     return result;
   }

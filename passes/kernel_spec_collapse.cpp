@@ -20,6 +20,8 @@ class Collapser {
     for (const DraftNode& n : body_) labels_.push_back(labels_of(n));
     for (std::size_t i = 0; i < body_.size(); ++i) tie_axes(static_cast<int>(i));
     pin_split();
+    tie_siblings(pinned_);
+    tie_siblings(split_);
     for (std::size_t i = 0; i < body_.size(); ++i) tie_boundaries(static_cast<int>(i));
     for (std::size_t i = 0; i < body_.size(); ++i) map_axes(static_cast<int>(i));
     for (DraftNode& n : body_) old_shapes_.push_back(n.type.shape);
@@ -92,6 +94,18 @@ class Collapser {
     int inner = last;
     while (inner > 0 && shape(x)[inner] == 1) --inner;
     if (reduced(inner) != reduced(last)) pinned_.harden(axis_id(x, last));
+  }
+
+  /// Reductions of one kernel go over the same axes: those of their operands share their fates.
+  void tie_siblings(Classes& fates) {
+    int first = -1;
+    for (const DraftNode& d : body_) {
+      if (d.op == nullptr || d.op->name != "reduce") continue;
+      const int x = d.operands[0];
+      if (first < 0) first = x;
+      if (shape(x) != shape(first)) continue;
+      for (int axis = 0; axis < shape(x).rank(); ++axis) fates.tie(axis_id(first, axis), axis_id(x, axis));
+    }
   }
 
   /// Both sides of the split keep an axis.

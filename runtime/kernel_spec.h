@@ -14,7 +14,8 @@ namespace kiln::runtime {
 enum class KernelKind : std::uint8_t {
   loop,          ///< every output element on its own: KernelFn `kernel`
   tile,          ///< the same over a rectangle, called by the contraction driver as an epilogue: TileFn
-  reduce,        ///< body[root] is a reduce or arg_reduce; the outputs are computed from it (and from inputs) over the kept axes: KernelFn
+  reduce,        ///< body[root] is an arg_reduce, or the first of the reduces over the same axes of operands of one shape; the outputs are
+                 ///< computed from them (and from inputs) over the kept axes: KernelFn
   row,           ///< several reduces over the last axis, and elementwise ops before, between and after them, a row at a time: KernelFn
   scatter,       ///< body[root] is a scatter_add: KernelFn
   micro_kernel,  ///< a register tile of a contraction: MicroKernelFn; no body, see `mr`, `nr`, `dtype`

@@ -1,7 +1,10 @@
 // Calls of traced functions run compiled code that agrees with eager code, updates variables in place, and leaves them alone when it fails.
 #include <kiln/kiln.h>
 
+#include <algorithm>
 #include <atomic>
+#include <bit>
+#include <cmath>
 #include <cstring>
 #include <string>
 #include <thread>
@@ -20,6 +23,14 @@ bool have_compiler() { return !runtime::compiler_build_id().empty(); }
 bool same_bits(const Tensor& a, const Tensor& b) {
   auto x = a.span<float>(), y = b.span<float>();
   return x.size() == y.size() && std::memcmp(x.data(), y.data(), x.size_bytes()) == 0;
+}
+
+/// The same bits, but any NaN equals any NaN.
+bool equal_values(const Tensor& a, const Tensor& b) {
+  auto x = a.span<float>(), y = b.span<float>();
+  return std::equal(x.begin(), x.end(), y.begin(), y.end(), [](float p, float q) {
+    return std::isnan(p) ? std::isnan(q) : std::bit_cast<std::uint32_t>(p) == std::bit_cast<std::uint32_t>(q);
+  });
 }
 
 KILN_FUNCTION(Tensor, polynomial, (Tensor x), .strict = true) { return ((x * 3 - 1) * x + 0.5) * x - tanh(x); }
@@ -144,6 +155,21 @@ TEST_CASE("outputs too large for the caches are written past them, the rest of t
   Tensor want = ((x * 3 - 1) * x + 0.5) * x - tanh(x);
   Tensor got = polynomial(x);
   CHECK(same_bits(got, want));
+}
+
+TEST_CASE("sums side by side are eager's, whatever the lengths and where there is NaN") {
+  if (!have_compiler()) return;
+  const auto sums = [](Tensor x, Tensor dy) { return std::tuple{sum(dy, {0}), sum(dy * x, {0}) * 0.5, sum(dy * x, {0}) + sum(dy, {0})}; };
+  auto compiled = function(sums, {.strict = true});
+  for (const Shape& shape : {Shape{0, 5}, Shape{1, 5}, Shape{37, 1301}, Shape{4099, 33}, Shape{70001, 3}}) {
+    CAPTURE(shape.str());
+    Tensor x = random::normal(shape), dy = where(abs(random::normal(shape)) > 3.5, NAN, random::normal(shape));
+    const auto [offset, scale, both] = compiled(x, dy);
+    const auto [want_offset, want_scale, want_both] = sums(x, dy);
+    CHECK(equal_values(offset, want_offset));
+    CHECK(equal_values(scale, want_scale));
+    CHECK(equal_values(both, want_both));
+  }
 }
 
 TEST_CASE("random numbers of four lanes share a block") {

@@ -20,7 +20,36 @@ void check_reduce(const Sizes& shape, const Ints& axes, const char* kind, DType 
   check_against_eager(s, 11, is_floating(t) ? std::string(kind) != "add" : true);
 }
 
+/// Several reductions of different kinds and operands side by side, with consumers that read more than one.
+void check_siblings(const Sizes& shape, const Ints& axes, DType t, int how_many, bool special = true) {
+  CAPTURE(Shape(shape).str(), axes, name(t), how_many, special);
+  SpecBuilder s(KernelKind::reduce);
+  const int x = s.input(t, shape), y = s.input(t, shape), z = s.input(DType::uint8, shape);
+  const std::pair<const char*, int> all[] = {{"add", s.op("mul", {x, y})}, {"add", x}, {"max", y}, {"min", z}};
+  std::vector<int> roots;
+  for (int i = 0; i < how_many; ++i)
+    roots.push_back(s.op("reduce", {all[i].second}, {{"kind", std::string(all[i].first)}, {"axes", axes}}));
+  s.root(roots[0]).output(s.op("sub", {roots[1], roots[0]}));
+  for (int root : roots) s.output(root);
+  check_against_eager(s, 17, special);
+}
+
 }  // namespace
+
+TEST_CASE("several reductions in one kernel") {
+  for (const int how_many : {2, 3, 4}) {
+    for (const std::int64_t n : {0, 1, 3, 65, 4097}) {
+      check_siblings({n, 37}, {0}, DType::float32, how_many);
+      check_siblings({5, n}, {1}, DType::float32, how_many);
+      check_siblings({n}, {0}, DType::float32, how_many);
+    }
+    check_siblings({11, 1300}, {0}, DType::float32, how_many, false);
+    check_siblings({4096 * 66 + 5, 3}, {0}, DType::float32, how_many, false);
+    check_siblings({3, 17, 4, 19}, {0, 2}, DType::float64, how_many);
+    check_siblings({3, 17, 4, 19}, {1, 3}, DType::float16, how_many);
+    check_siblings({70001}, {0}, DType::int32, how_many);
+  }
+}
 
 TEST_CASE("rows of every length") {
   for (const std::int64_t n : {0, 1, 2, 3, 7, 15, 16, 17, 63, 64, 65, 127, 129, 1000, 4095, 4096, 4097, 8193, 12345}) {

@@ -118,6 +118,35 @@ TEST_CASE("siblings over the same elements are one kernel, unless one needs the 
   CHECK(neighbours.fusions.size() == 2);
 }
 
+TEST_CASE("reductions over the same axes that read one tensor are one kernel, unless one needs another's result") {
+  const Ints rows = {0};
+  const FusedGraph gradients = divided(trace({{300, 200}, {300, 200}, {200}}, [&](auto& a) {
+    Value offset = ops::reduce_sum(a[0], rows), scale = ops::reduce_sum(a[0] * a[1], rows);
+    return std::vector<Value>{a[2] - offset * Value(0.1), scale, scale * offset};
+  }));
+  REQUIRE(gradients.fusions.size() == 1);
+  CHECK(gradients.fusions[0].kind == FusionKind::reduce);
+  CHECK(gradients.fusions[0].outputs.size() == 3);
+  const FusedGraph variance = divided(trace({{300, 200}}, [&](auto& a) {
+    Value mean = ops::reduce_sum(a[0], rows) * Value(1.0 / 300);
+    return std::vector<Value>{ops::reduce_sum(square(a[0] - mean), rows)};
+  }));
+  CHECK(variance.fusions.size() == 2);
+  const FusedGraph turned = divided(
+      trace({{200, 200}}, [&](auto& a) { return std::vector<Value>{ops::reduce_sum(a[0], rows), ops::reduce_sum(exp(a[0]), Ints{1})}; }));
+  CHECK(turned.fusions.size() == 2);
+  const FusedGraph many = divided(trace({{300, 200}}, [&](auto& a) {
+    std::vector<Value> sums;
+    for (int i = 0; i < 6; ++i) sums.push_back(ops::reduce_sum(a[0] * Value(i + 2.0), rows));
+    return sums;
+  }));
+  CHECK(many.fusions.size() == 2);
+  const FusedGraph unknown = divided(trace({{Dim::symbol("batch"), 200}}, [&](auto& a) {
+    return std::vector<Value>{ops::reduce_sum(a[0], rows), ops::reduce_sum(exp(a[0]), rows)};
+  }));
+  CHECK(unknown.fusions.size() == 1);
+}
+
 TEST_CASE("a diamond whose sides are different kernels makes no cycle") {
   const FusedGraph fused = divided(trace({{300, 200}}, [](auto& a) {
     Value t = tanh(a[0]);

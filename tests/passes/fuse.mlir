@@ -117,3 +117,21 @@ func.func @accumulate(%a: tensor<8x64xf32>, %b: tensor<8x32xf32>, %c: tensor<8x6
   %6 = kiln.map "sub" %w, %5 : (tensor<64x32xf32>, tensor<64x32xf32>) -> tensor<64x32xf32>
   kiln.return %6 : tensor<64x32xf32>
 }
+
+// -----
+
+// Sums of columns that read one tensor are one kernel, together with what follows from each.
+// CHECK-LABEL: func.func @siblings
+func.func @siblings(%dy: tensor<64x100xf32>, %x: tensor<64x100xf32>, %w: tensor<100xf32>) -> (tensor<100xf32>, tensor<100xf32>) {
+  // CHECK: kiln.fusion "reduce" (%arg0, %arg1, %arg2)
+  // CHECK: kiln.reduce
+  // CHECK: kiln.reduce
+  // CHECK: kiln.map "sub"
+  // CHECK: kiln.yield
+  // CHECK-NOT: kiln.fusion
+  %0 = kiln.reduce %dy {axes = array<i64: 0>, kind = "add"} : (tensor<64x100xf32>) -> tensor<100xf32>
+  %1 = kiln.map "mul" %dy, %x : (tensor<64x100xf32>, tensor<64x100xf32>) -> tensor<64x100xf32>
+  %2 = kiln.reduce %1 {axes = array<i64: 0>, kind = "add"} : (tensor<64x100xf32>) -> tensor<100xf32>
+  %3 = kiln.map "sub" %w, %2 : (tensor<100xf32>, tensor<100xf32>) -> tensor<100xf32>
+  kiln.return %0, %3 : tensor<100xf32>, tensor<100xf32>
+}
