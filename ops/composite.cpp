@@ -111,13 +111,23 @@ Ints lone_axes(std::string_view labels, std::string_view other, std::string_view
   return lone;
 }
 
+/// The letters that occur once, in alphabetical order: the result of an equation that does not say it.
+static std::string unique_letters(std::string_view letters) {
+  std::string result;
+  std::copy_if(letters.begin(), letters.end(), std::back_inserter(result),
+               [&](char c) { return std::count(letters.begin(), letters.end(), c) == 1; });
+  std::sort(result.begin(), result.end());
+  return result;
+}
+
 std::array<std::string, 3> split_einsum(std::string_view equation, const Shape& a, const Shape& b) {
   std::string text;
   std::copy_if(equation.begin(), equation.end(), std::back_inserter(text), [](char c) { return c != ' '; });
   std::size_t comma = text.find(','), arrow = text.find("->");
-  KILN_REQUIRE(comma != std::string::npos && arrow != std::string::npos && comma < arrow, ValueError,
+  KILN_REQUIRE(comma != std::string::npos && comma < arrow, ValueError,
                "einsum: \"{}\" is no equation of two operands; write it like \"ij,jk->ik\"", equation);
-  std::array<std::string, 3> labels = {text.substr(0, comma), text.substr(comma + 1, arrow - comma - 1), text.substr(arrow + 2)};
+  std::array<std::string, 3> labels = {text.substr(0, comma), text.substr(comma + 1, arrow - comma - 1)};
+  labels[2] = arrow == std::string::npos ? unique_letters(labels[0] + labels[1]) : text.substr(arrow + 2);
   KILN_REQUIRE(labels[0].size() == a.size() && labels[1].size() == b.size(), ShapeError,
                "einsum: \"{}\" needs operands of rank {} and {}, but they have shapes {} and {}", equation, labels[0].size(),
                labels[1].size(), a.str(), b.str());

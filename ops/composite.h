@@ -51,7 +51,7 @@ ContractView plan_conv2d(const Shape& x, const Shape& filters, const Conv2DAttrs
 WindowAttrs plan_pool2d(std::string_view op, const Shape& x, const Pool2DAttrs& attrs);
 /// Axes of `labels` that neither the other operand nor the result has.
 Ints lone_axes(std::string_view labels, std::string_view other, std::string_view out);
-/// Splits "ab,bc->ac" and checks ranks.
+/// Splits "ab,bc->ac" or "ab,bc" and checks ranks.
 std::array<std::string, 3> split_einsum(std::string_view equation, const Shape& a, const Shape& b);
 }  // namespace detail
 

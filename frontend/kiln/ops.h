@@ -61,7 +61,8 @@ Tensor min(const T& a, const T& b);
 
 /// Matrix product over the last two axes; leading axes are batches and broadcast. Rank 1 is a row on the left, a column on the right.
 Tensor matmul(const Arg& a, const Arg& b);
-/// einsum("bij,bjk->bik", a, b): letters of two operands; those absent from the result are summed over.
+/// einsum("bij,bjk->bik", a, b): letters of two operands; those absent from the result are summed over. Without "->" the result has the
+/// letters that occur once, in alphabetical order.
 Tensor einsum(std::string_view equation, const Arg& a, const Arg& b);
 
 namespace nn {

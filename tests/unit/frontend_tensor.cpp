@@ -148,6 +148,9 @@ TEST_CASE("contractions and windows") {
   CHECK(matmul(ones({5, 1, 2, 3}), ones({7, 3, 4})).shape() == Shape{5, 7, 2, 4});
   CHECK(einsum("ij,ij->i", m, m).str() == "[14. 77.]");
   CHECK(einsum("ij,k->ki", m, ones({2})).str() == "[[ 6. 15.]\n [ 6. 15.]]");
+  CHECK(einsum("zi, ia", m, ones({3, 4})).shape() == Shape{4, 2});
+  CHECK(einsum("ij,ij", m, m).item<float>() == 91);
+  CHECK_THROWS_AS(einsum("ij->i", m, m), ValueError);
   Tensor image = reshape(cast(arange(16), DType::float32), {1, 4, 4, 1});
   CHECK(reshape(conv2d(image, ones({2, 2, 1, 1})), {3, 3}).str() == "[[10. 14. 18.]\n [26. 30. 34.]\n [42. 46. 50.]]");
   CHECK(conv2d(image, ones({3, 3, 1, 5}), {.strides = 2, .padding = nn::Same}).shape() == Shape{1, 2, 2, 5});
