@@ -75,8 +75,15 @@ int KernelModule::body_cost() const {
 
 std::int64_t KernelModule::grain_elements() const { return kGrainCycles / body_cost() * vector_lanes(); }
 
+namespace {
+/// Cost from which on a body is not written more than once: neither for independent chains nor for whole vectors without masks.
+constexpr int kLongBody = 150;
+}  // namespace
+
+bool KernelModule::is_long() const { return body_cost() > kLongBody; }
+
 int KernelModule::wide_lanes() const {
-  constexpr int kLongChain = 20, kLongBody = 150;
+  constexpr int kLongChain = 20;
   const int cost = body_cost();
   return cost >= kLongChain && cost <= kLongBody ? 2 * vector_lanes() : vector_lanes();
 }
@@ -92,6 +99,17 @@ void vector_loop(Builder& b, Value begin, Value end, int lanes, const std::funct
   if (lanes > 1 && (!known || (to - from) % lanes != 0)) {
     b.branch(b.less(middle, end), [&] { f(middle, {b.first_lanes(b.sub(end, middle), lanes), {}, {}}); });
   }
+  b.set_lanes(before);
+}
+
+void element_loop(const KernelModule& m, Builder& b, Value begin, Value end, int lanes,
+                  const std::function<void(Value first, const Mask& mask)>& f) {
+  std::int64_t from = 0, to = 0;
+  const bool even = Builder::is_constant(begin, from) && Builder::is_constant(end, to) && (to - from) % lanes == 0;
+  if (even || lanes == 1 || !m.is_long()) return vector_loop(b, begin, end, lanes, f);
+  const int before = b.lanes();
+  b.set_lanes(lanes);
+  b.loop(begin, end, b.integer(lanes), [&](Value i) { f(i, {b.first_lanes(b.sub(end, i), lanes), {}, {}}); });
   b.set_lanes(before);
 }
 

@@ -44,6 +44,8 @@ class KernelModule {
   int vector_lanes() const;
   /// Rough cycles to compute the body once for vector_lanes() elements.
   int body_cost() const;
+  /// Masks cost little beside the body, and compiling it twice much.
+  bool is_long() const;
   /// The lanes of several registers where chains of dependent operations are long, else vector_lanes(). The backend splits wide vectors
   /// operation by operation, so that chains alternate and more of them fit into the processor's window.
   int wide_lanes() const;
@@ -59,6 +61,10 @@ class KernelModule {
 
 /// Elements [begin, end) in steps of `lanes`; the last step is masked. f gets the first index and the mask.
 void vector_loop(Builder& b, Value begin, Value end, int lanes, const std::function<void(Value first, const Mask& mask)>& f);
+
+/// The same for elements that have nothing to do with each other; all steps are masked where the body is too long to be there twice.
+void element_loop(const KernelModule& m, Builder& b, Value begin, Value end, int lanes,
+                  const std::function<void(Value first, const Mask& mask)>& f);
 
 // The emitters.
 void emit_loop_kernel(KernelModule& m);

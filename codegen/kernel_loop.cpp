@@ -19,9 +19,9 @@ Value chunks_per_row(ElementEmitter& e, const LoopNest& nest) {
 }
 
 /// `by_fours`: begin is a multiple of 4.
-void emit_row(ElementEmitter& e, const RowPosition& row, Value begin, Value end, int lanes, bool by_fours) {
-  vector_loop(e.builder(), begin, end, lanes,
-              [&](Value i, const Mask& mask) { emit_outputs(e, {row.at({i, lanes > 1 ? 1 : 0, {}, by_fours && lanes >= 4})}, mask); });
+void emit_row(const KernelModule& m, ElementEmitter& e, const RowPosition& row, Value begin, Value end, int lanes, bool by_fours) {
+  element_loop(m, e.builder(), begin, end, lanes,
+               [&](Value i, const Mask& mask) { emit_outputs(e, {row.at({i, lanes > 1 ? 1 : 0, {}, by_fours && lanes >= 4})}, mask); });
 }
 
 /// More parts are told apart element by element.
@@ -38,7 +38,7 @@ int inner_concat(const ElementEmitter& e, const LoopNest& nest) {
 }
 
 /// emit_row in pieces, in each of which the concat is one of its operands.
-void emit_row_of_parts(ElementEmitter& e, const RowPosition& row, Value begin, Value end, int lanes, int concat) {
+void emit_row_of_parts(const KernelModule& m, ElementEmitter& e, const RowPosition& row, Value begin, Value end, int lanes, int concat) {
   Builder& b = e.builder();
   Value first = b.integer(0);
   for (const std::int32_t part : e.node(concat).operands) {
@@ -49,7 +49,7 @@ void emit_row_of_parts(ElementEmitter& e, const RowPosition& row, Value begin, V
       from.at[axis] = e.indexing().add(from.at[axis], Index{b.sub(b.integer(0), first)});
       return e.value(part, from, mask);
     });
-    emit_row(e, row, b.max_signed(begin, first), b.max_signed(b.max_signed(begin, first), b.min_signed(end, last)), lanes, false);
+    emit_row(m, e, row, b.max_signed(begin, first), b.max_signed(b.max_signed(begin, first), b.min_signed(end, last)), lanes, false);
     first = last;
   }
   e.set_source(concat, {});
@@ -63,7 +63,7 @@ constexpr std::int64_t kPiece = 2048;
 /// A linear kernel whose outputs may be large enough to be streamed, a piece at a time.
 class StreamedLoop {
  public:
-  StreamedLoop(ElementEmitter& e, int lanes) : e_(e), b_(e.builder()), lanes_(lanes), spec_(e.spec()) {}
+  StreamedLoop(const KernelModule& m, ElementEmitter& e, int lanes) : m_(m), e_(e), b_(e.builder()), lanes_(lanes), spec_(e.spec()) {}
 
   /// One output, which shares its memory with no input.
   static bool fits(ElementEmitter& e, int lanes) {
@@ -84,7 +84,7 @@ class StreamedLoop {
       Value stop = b_.min_signed(b_.add(first, step), end);
       Value streamed = b_.bit_and(large, b_.equal(b_.sub(stop, first), b_.integer(kPiece)));
       e_.set_output_pointer(0, b_.select(streamed, b_.offset(scratch, type, b_.sub(b_.integer(0), first)), pointer));
-      emit_row(e_, row, first, stop, lanes_, true);
+      emit_row(m_, e_, row, first, stop, lanes_, true);
       b_.branch(streamed, [&] { stream(scratch, b_.offset(pointer, type, first), type, bytes); });
     });
     e_.set_output_pointer(0, pointer);
@@ -99,6 +99,7 @@ class StreamedLoop {
     });
   }
 
+  const KernelModule& m_;
   ElementEmitter& e_;
   Builder& b_;
   int lanes_;
@@ -116,9 +117,9 @@ void emit_range(KernelModule& m, Function& f) {
     Value begin = b.mul(f.extra[0], b.integer(kChunk));
     Value end = b.min_signed(b.mul(f.extra[1], b.integer(kChunk)), inner);
     if (StreamedLoop::fits(f.e, lanes))
-      StreamedLoop(f.e, lanes).emit(RowPosition(f.e, nest, {}), begin, end, inner);
+      StreamedLoop(m, f.e, lanes).emit(RowPosition(f.e, nest, {}), begin, end, inner);
     else
-      emit_row(f.e, RowPosition(f.e, nest, {}), begin, end, lanes, true);
+      emit_row(m, f.e, RowPosition(f.e, nest, {}), begin, end, lanes, true);
     return;
   }
   if (const auto reads = TransposedReads::of(f.e, nest)) {
@@ -131,8 +132,8 @@ void emit_range(KernelModule& m, Function& f) {
     Value begin = b.mul(chunk.base, b.integer(kChunk));
     Value end = b.min_signed(b.add(begin, b.integer(kChunk)), inner);
     const RowPosition position(f.e, nest, row.base);
-    if (concat >= 0) return emit_row_of_parts(f.e, position, begin, end, lanes, concat);
-    emit_row(f.e, position, begin, end, lanes, true);
+    if (concat >= 0) return emit_row_of_parts(m, f.e, position, begin, end, lanes, concat);
+    emit_row(m, f.e, position, begin, end, lanes, true);
   });
 }
 
@@ -162,7 +163,7 @@ void emit_tile_kernel(KernelModule& m) {
     nest.node = f.e.spec().outputs.front();
     nest.rank = f.e.shapes().rank(nest.node);
     b.loop(f.extra[0], f.extra[1], b.integer(1),
-           [&](Value row) { emit_row(f.e, RowPosition(f.e, nest, row), f.extra[2], f.extra[3], m.wide_lanes(), false); });
+           [&](Value row) { emit_row(m, f.e, RowPosition(f.e, nest, row), f.extra[2], f.extra[3], m.wide_lanes(), false); });
   });
 }
 

@@ -186,8 +186,8 @@ class RowEmitter {
       if (plan_.is_full(e_.node(m_.spec().outputs[o]))) outputs.push_back(o);
     }
     if (outputs.empty()) return;
-    vector_loop(b_, b_.integer(0), b_.integer(length_), m_.wide_lanes(),
-                [&](Value i, const Mask& mask) { emit_outputs(e_, outputs, {position({i, lanes_ > 1 ? 1 : 0, {}, lanes_ >= 4})}, mask); });
+    element_loop(m_, b_, b_.integer(0), b_.integer(length_), m_.wide_lanes(),
+                 [&](Value i, const Mask& mask) { emit_outputs(e_, outputs, {position({i, lanes_ > 1 ? 1 : 0, {}, lanes_ >= 4})}, mask); });
   }
 
   KernelModule& m_;

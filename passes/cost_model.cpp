@@ -28,6 +28,12 @@ double op_cost(const graph::Node& node) {
   return std::max<double>(kMoveCost, node.op->traits.cost) * window_taps(node);
 }
 
+double cut_cost(const TensorType& type) {
+  constexpr double kLaunch = 500, kCached = 4, kMemory = 32, kCacheBytes = 1 << 20, kVectorBytes = 64;
+  const double bytes = elements(type.shape) * static_cast<double>(size_of(type.dtype));
+  return kLaunch / std::max(1.0, bytes / kVectorBytes) + (2 * bytes <= kCacheBytes ? kCached : kMemory);
+}
+
 bool is_view(const graph::Node& node) {
   if (node.op == nullptr || node.op->kind == ops::OpKind::elementwise) return false;
   const std::string_view name = node.op->name;

@@ -16,6 +16,8 @@
 // 10. A contraction takes elementwise consumers while a tile is in cache, as long as they stream few tensors: an SGD update yes, an Adam
 //  update no.
 // 11. Reductions over the same axes that share a tensor become one kernel that reads it once, if none needs another's result.
+// 12. A kernel of kMaxBody ops ends there. A shorter one, from kLongBody on, may end where the expression that it computes begins again, so
+//  that the same kernel, compiled once, runs again for what is left; if that costs little beside the kernel, or the end is near.
 #pragma once
 #include <cstdint>
 
@@ -28,6 +30,9 @@ inline constexpr int kCheapTensors = 2;         ///< ... if it reads at most thi
 inline constexpr int kScalarOps = 10;           ///< rule 4
 inline constexpr double kScalarCost = 40;       ///< ... up to this cost: a power is worth a launch
 inline constexpr int kMaxBody = 160;            ///< ops of one kernel
+inline constexpr int kLongBody = 60;            ///< ops from which on a kernel may end early (rule 12)
+inline constexpr int kVeryLongBody = 120;       ///< ... whatever the end costs
+inline constexpr double kCutsWorth = 15;        ///< how much more the kernel must cost than its end
 inline constexpr int kMaxArguments = 24;        ///< tensors that one kernel reads and writes
 inline constexpr int kMaxEpilogueStreams = 5;   ///< tensors of the result's size that an epilogue reads and writes (rule 10)
 inline constexpr std::int64_t kMaxRow = 16384;  ///< elements of a row that stays in cache between passes over it (rule 8)
@@ -37,6 +42,9 @@ inline constexpr double kSmallCost = 20;        ///< cost up to which an express
 
 /// Cost of the op alone, its operands at hand.
 double op_cost(const graph::Node& node);
+
+/// Cost of ending a kernel here: the value is written and read again, and a launch more.
+double cut_cost(const TensorType& type);
 
 /// True for ops that only say where a value comes from (rule 1).
 bool is_view(const graph::Node& node);

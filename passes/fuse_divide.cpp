@@ -25,6 +25,7 @@ using graph::NodeId;
 constexpr NodeId kNobody = -1;
 constexpr NodeId kSeveral = -2;
 constexpr std::ptrdiff_t kReadersTried = 4;
+constexpr int kDepthCompared = 4;
 constexpr std::size_t kLargestPlanConstant = 65536;
 
 /// A value in memory that an atom reads. `view` is the reshape or slice through which it does, else `base` itself.
@@ -63,6 +64,7 @@ class Divider {
         follows_(count(), kNobody),
         continued_(count(), false),
         atom_(count(), false),
+        severed_(count(), false),
         owner_(count(), kNobody),
         evaluations_(count()),
         group_of_(count(), -1),
@@ -200,7 +202,7 @@ class Divider {
   // ---- 2. atoms ----
 
   void decide() {
-    std::unordered_map<NodeId, int> body_size;
+    std::unordered_map<NodeId, Body> bodies;
     for (NodeId n = size(); n-- > 0;) {
       if (uses_[at(n)] == 0 || is_given(n)) continue;
       if (storage_.is_view(n)) {
@@ -212,13 +214,43 @@ class Divider {
         if (owner_[at(n)] == kNobody) continue;  // a view only
       } else {
         const NodeId owner = owner_[at(n)];
-        const bool too_large = owner >= 0 && body_size[owner] >= cost::kMaxBody && !cost::is_view(node(n));
-        atom_[at(n)] = in_memory_[at(n)] || root_kind(node(n)) || !computed_where_read(n) || too_large;
-        if (!atom_[at(n)] && owner >= 0) ++body_size[owner];
+        atom_[at(n)] = in_memory_[at(n)] || root_kind(node(n)) || !computed_where_read(n);
+        if (!atom_[at(n)] && owner >= 0) {
+          severed_[at(n)] = atom_[at(n)] = is_enough(bodies[owner], owner, n);
+          ++bodies[owner].ops;
+          bodies[owner].cost += cost::op_cost(node(n));
+        }
         if (atom_[at(n)] && assemble(n)) continue;
       }
       offer_operands(n);
     }
+  }
+
+  /// What is computed inside an atom.
+  struct Body {
+    int ops = 0;
+    double cost = 0;
+  };
+
+  /// True if the atom's kernel reads n, which only it needs, from memory (rule 12).
+  bool is_enough(const Body& body, NodeId atom, NodeId n) const {
+    if (cost::is_view(node(n)) || body.ops < cost::kLongBody) return false;
+    if (body.ops >= cost::kMaxBody) return true;
+    if (root_kind(node(atom)) || node(n).type != node(atom).type || !node(n).type.shape.is_static()) return false;
+    const bool pays = body.cost >= cost::kCutsWorth * cost::cut_cost(node(n).type) || body.ops >= cost::kVeryLongBody;
+    return pays && is_alike(n, atom, kDepthCompared);
+  }
+
+  /// True if two values are computed in the same way from operands so many levels above them.
+  bool is_alike(NodeId a, NodeId b, int levels) const {
+    count_visits();
+    const Node &x = node(a), &y = node(b);
+    if (a == b || levels == 0) return true;
+    if (x.op == nullptr || x.op != y.op || x.type != y.type || x.attrs != y.attrs || x.operands.size() != y.operands.size()) return false;
+    for (std::size_t i = 0; i < x.operands.size(); ++i) {
+      if (!is_alike(x.operands[i], y.operands[i], levels - 1)) return false;
+    }
+    return true;
   }
 
   /// Makes a concat a view whose operands are written in place, if each of them can be: it is computed here, and has no place yet.
@@ -357,7 +389,7 @@ class Divider {
     const Closure& c = closures_.at(atom);
     int earliest = 0;
     for (const Leaf& leaf : c.leaves) {
-      earliest = std::max(earliest, last_writer(leaf.base) + (leaf.same_index ? 0 : 1));
+      earliest = std::max(earliest, last_writer(leaf.base) + (leaf.same_index && !severed_[at(leaf.base)] ? 0 : 1));
     }
     if (!root_kind(node(atom))) {
       if (join_producer(atom, c, earliest) || join_sibling(atom, c, earliest)) return;
@@ -494,6 +526,7 @@ class Divider {
   std::vector<NodeId> follows_;  ///< the root that the node follows (rule 5), or kNobody
   std::vector<bool> continued_;  ///< by a node that follows the same root
   std::vector<bool> atom_;
+  std::vector<bool> severed_;        ///< an atom only because its reader's kernel is long enough
   std::vector<NodeId> owner_;        ///< the only atom that needs the node, or kSeveral
   std::vector<double> evaluations_;  ///< of the node's expression for each of its elements, if it were no atom
   std::vector<int> group_of_;

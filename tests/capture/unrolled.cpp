@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <functional>
+#include <tuple>
 #include <vector>
 
 #include "runtime/compile.h"
@@ -144,4 +145,40 @@ TEST_CASE("a variable that is read in parts and assigned") {
   };
   const std::vector<Tensor> expected = run(true), found = run(false);
   for (std::size_t i = 0; i < expected.size(); ++i) CHECK(largest(found[i] - expected[i]) <= 1e-4 * (1 + largest(expected[i])));
+}
+
+TEST_CASE("long chains on vectors of any length, one value wide and two") {
+  if (!have_compiler()) return;
+  const Body one = [](std::vector<Tensor> a) {
+    Tensor x = a[0];
+    for (int i = 0; i < 50; ++i) x = maximum(tanh(x * 1.25) + 0.125, -0.5);
+    return std::vector<Tensor>{x};
+  };
+  const Body two = [](std::vector<Tensor> a) {
+    Tensor x = a[0], y = a[0] * 0.5;
+    for (int i = 0; i < 60; ++i) std::tie(x, y) = std::tuple(y, tanh(x + y * 0.25) * 0.75);
+    return std::vector<Tensor>{x, y};
+  };
+  for (const std::int64_t n : {1, 7, 16, 31, 33, 1000, 5003}) {
+    INFO(n << " elements");
+    check(one, {normal({n}, 13)});
+    check(two, {normal({n}, 14)});
+  }
+}
+
+TEST_CASE("a long chain is one short kernel, again and again") {
+  if (!have_compiler()) return;
+  for (const int layers : {100, 400}) {
+    const Body body = [layers](std::vector<Tensor> a) {
+      Tensor x = a[0];
+      for (int i = 0; i < layers; ++i) x = maximum(tanh(x * 1.25) + 0.125, -0.5);
+      return std::vector<Tensor>{x};
+    };
+    for (const std::int64_t n : {10, 1000}) {
+      const Cost c = function(body).concrete(std::vector{normal({n}, 15)}).cost();
+      CHECK(c.kernels <= 2);
+      CHECK(c.launches >= layers / 40);
+      CHECK(c.launches <= layers / 10);
+    }
+  }
 }

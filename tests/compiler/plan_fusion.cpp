@@ -10,6 +10,7 @@
 #include "passes/kernel_spec.h"
 #include "passes/pipeline.h"
 #include "passes/storage.h"
+#include "passes/visits.h"
 #include "tests/catch.h"
 #include "tests/compiler/plan_steps.h"
 
@@ -206,6 +207,36 @@ TEST_CASE("relu's gradient reads the result, so the argument is not kept") {
     return std::vector<Value>{maximum(z, zero), ops::reduce_sum(where(greater(z, zero), a[2], zero), {0})};
   }));
   for (const Fusion& f : fused.fusions) CHECK(f.outputs.size() == 1);
+}
+
+TEST_CASE("a long kernel ends early where its expression begins again, if that costs little") {
+  const auto chain = [](const Shape& shape, int layers) {
+    return divided(trace({shape}, [layers](auto& a) {
+      Value v = a[0];
+      for (int i = 0; i < layers; ++i) v = tanh(v * Value(1.25)) + Value(0.125);
+      return std::vector<Value>{v};
+    }));
+  };
+  const auto kernels = [](const FusedGraph& fused) { return build_plan(fused, Numerics::strict).kernels.size(); };
+  const FusedGraph small = chain({1000}, 400), tiny = chain({10}, 400), large = chain({16'000'000}, 400);
+  CHECK(small.fusions.size() > tiny.fusions.size());  // a launch costs more than ten elements' work
+  CHECK(tiny.fusions.size() >= large.fusions.size());
+  for (const FusedGraph* f : {&small, &tiny, &large}) CHECK(kernels(*f) <= 2);
+  CHECK(chain({1000}, 8).fusions.size() == 1);
+  CHECK(chain({16'000'000}, 16).fusions.size() == 1);
+  // Nothing begins again.
+  const FusedGraph other = divided(trace({{1000}}, [](auto& a) {
+    Value v = a[0];
+    for (int i = 0; i < 30; ++i) v = tanh(v + Value(1.0 + i));
+    return std::vector<Value>{v};
+  }));
+  CHECK(other.fusions.size() == 1);
+  const auto visits = [&](int layers) {
+    const std::uint64_t before = visited_ops();
+    chain({1000}, layers);
+    return visited_ops() - before;
+  };
+  CHECK(visits(1600) <= 5 * visits(400));
 }
 
 TEST_CASE("graphs of thousands of nodes are divided") {
