@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <tuple>
 #include <unordered_map>
 
@@ -12,6 +13,7 @@
 #include "passes/build_plan_dims.h"
 #include "passes/build_plan_order.h"
 #include "passes/build_plan_origin.h"
+#include "passes/cost_model.h"
 #include "passes/kernel_spec.h"
 #include "passes/plan_memory.h"
 #include "passes/storage.h"
@@ -45,6 +47,7 @@ class PlanBuilder {
     add_data_edges();
     add_outputs();
     choose_in_place();
+    hurry_small_writers();
     sequence_ = order_.order();
     plan_arena();
     for (int f : sequence_) add_launch(f);
@@ -148,10 +151,11 @@ class PlanBuilder {
   // ---- variables in place ----
 
   void choose_in_place() {
+    find_checked_indices();
     std::vector<int> fallible;
     for (std::size_t f = 0; f < fusions_.size(); ++f) {
       const auto& nodes = fusions_[f].nodes;
-      if (std::any_of(nodes.begin(), nodes.end(), [&](NodeId n) { return is_fallible(graph_.node(n)); }))
+      if (std::any_of(nodes.begin(), nodes.end(), [&](NodeId n) { return is_fallible(graph_.node(n)) && !is_checked(n); }))
         fallible.push_back(static_cast<int>(f));
     }
     for (const auto& [node, output] : output_of_) {
@@ -167,6 +171,61 @@ class PlanBuilder {
       const auto readers = readers_.find(variable);
       if (readers != readers_.end()) first.insert(first.end(), readers->second.begin(), readers->second.end());
       out.in_place = order_.try_hold_back(launch, first);
+    }
+  }
+
+  /// The length of the axis that a gather or scatter_add indexes.
+  Dim indexed_axis(const graph::Node& n) const {
+    return graph_.node(n.operands[0]).type.shape[static_cast<int>(n.attrs.get<std::int64_t>("axis"))];
+  }
+
+  /// Indices all of which some launch looks up in a tensor.
+  void find_checked_indices() {
+    for (const Fusion& f : fusions_) {
+      const auto reads_all = [&](NodeId id) {
+        const graph::Node& n = graph_.node(id);
+        if (n.op->kind == ops::OpKind::elementwise || cost::is_view(n)) return true;
+        return n.op->name == "cast" || n.op->name == "transpose" || n.op->name == "reduce" ||
+               (n.op->name == "gather" && !std::binary_search(f.nodes.begin(), f.nodes.end(), n.operands[0]));
+      };
+      if (!std::all_of(f.nodes.begin(), f.nodes.end(), reads_all)) continue;
+      for (NodeId n : f.nodes) {
+        if (graph_.node(n).op->name == "gather") checked_indices_.emplace(graph_.node(n).operands[1], indexed_axis(graph_.node(n)).bits());
+      }
+    }
+  }
+
+  /// A gather or scatter by numbers that count up to the axis's length; a scatter that cannot fail once a gather by the same indices has
+  /// not: the gradient of an embedding.
+  bool is_checked(NodeId id) const {
+    const graph::Node& n = graph_.node(id);
+    if (n.op->name != "gather" && n.op->name != "scatter_add") return false;
+    const graph::Node* index = &graph_.node(n.operands[1]);
+    while (index->op != nullptr && index->op->name == "cast" && size_of(index->type.dtype) >= 4) index = &graph_.node(index->operands[0]);
+    if (index->op != nullptr && index->op->name == "iota") {
+      const Dim count = index->type.shape[static_cast<int>(index->attrs.get<std::int64_t>("axis"))];
+      return count.is_constant() && indexed_axis(n).is_constant() && count.bits() <= indexed_axis(n).bits();
+    }
+    return n.op->name == "scatter_add" && checked_indices_.count({n.operands[1], indexed_axis(n).bits()}) != 0;
+  }
+
+  // ---- order ----
+
+  /// Launches that leave little in the arena run as soon as they can: what they read is still in cache, and its memory is free sooner.
+  /// Scalars made for them are never what they wait for.
+  void hurry_small_writers() {
+    constexpr double kLittle = 0.25;
+    const auto bytes = [&](NodeId n) {
+      const TensorType& type = graph_.node(n).type;
+      return in_arena(n) ? cost::elements(type.shape) * static_cast<double>(size_of(type.dtype)) : 0;
+    };
+    for (std::size_t f = 0; f < fusions_.size(); ++f) {
+      double read = 0, written = 0;
+      for (NodeId n : fusions_[f].inputs) read += bytes(base(n));
+      for (NodeId n : fusions_[f].outputs) written += bytes(n);
+      const bool scalar = std::all_of(fusions_[f].outputs.begin(), fusions_[f].outputs.end(),
+                                      [&](NodeId n) { return cost::squeezed(graph_.node(n).type.shape).rank() == 0; });
+      if (written < kLittle * read || scalar) order_.hurry(static_cast<int>(f));
     }
   }
 
@@ -346,6 +405,7 @@ class PlanBuilder {
   Plan plan_;
   DimProgram dims_;
   LaunchOrder order_;
+  std::set<std::pair<NodeId, std::int64_t>> checked_indices_;  ///< and the length that they index
   Origin origin_;
   std::vector<std::optional<BuiltKernel>> kernels_;  ///< by fusion
   std::vector<int> kernel_index_;                    ///< by fusion, into Plan::kernels

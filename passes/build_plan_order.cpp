@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <functional>
 #include <queue>
+#include <utility>
 
 #include "passes/visits.h"
 
@@ -34,17 +35,19 @@ std::vector<int> LaunchOrder::order() const {
   for (const auto& successors : after_) {
     for (int s : successors) ++waiting[static_cast<std::size_t>(s)];
   }
-  std::priority_queue<int, std::vector<int>, std::greater<>> ready;
+  using Place = std::pair<bool, int>;  // hurried launches first
+  std::priority_queue<Place, std::vector<Place>, std::greater<>> ready;
+  const auto push = [&](int launch) { ready.emplace(!hurried_[static_cast<std::size_t>(launch)], launch); };
   for (std::size_t i = 0; i < after_.size(); ++i) {
-    if (waiting[i] == 0) ready.push(static_cast<int>(i));
+    if (waiting[i] == 0) push(static_cast<int>(i));
   }
   std::vector<int> result;
   while (!ready.empty()) {
-    const int launch = ready.top();
+    const int launch = ready.top().second;
     ready.pop();
     result.push_back(launch);
     for (int s : after_[static_cast<std::size_t>(launch)]) {
-      if (--waiting[static_cast<std::size_t>(s)] == 0) ready.push(s);
+      if (--waiting[static_cast<std::size_t>(s)] == 0) push(s);
     }
   }
   return result;

@@ -157,6 +157,17 @@ TEST_CASE("a diamond whose sides are different kernels makes no cycle") {
   CHECK(fused.fusions.size() == 3);
 }
 
+TEST_CASE("a launch that leaves little in memory runs while what it reads is in cache") {
+  const FusedGraph fused = divided(trace({{300, 200}, {200, 200}}, [](auto& a) {
+    Value t = tanh(a[0]);
+    return std::vector<Value>{ops::matmul(ops::matmul(t, a[1]), a[1]), ops::reduce_sum(t, {0})};
+  }));
+  const runtime::Plan plan = build_plan(fused, Numerics::strict);
+  REQUIRE(plan.launches.size() == 4);
+  CHECK(plan.launches[1].kind == runtime::Launch::Kind::kernel);
+  CHECK(plan.launches[2].kind == runtime::Launch::Kind::contraction);
+}
+
 TEST_CASE("a contraction takes bias, activation and residual along, and strides for transposes") {
   const graph::Captured captured = trace({{64, 96}, {32, 96}, {32}, {64, 32}}, [](auto& a) {
     Value y = ops::matmul(a[0], ops::transpose(a[1], {1, 0}));
