@@ -35,6 +35,8 @@ inline constexpr int kMaxContractionLoops = 8;
 /// out[batch, row, col] = sum over depth of lhs[batch, row, depth] * rhs[batch, depth, col], one fma each, in the order of the depth loops.
 struct Contraction {
   DType dtype = DType::float32;
+  /// Whether terms of bfloat16 may be taken in pairs, with the order and the rounding of the processor's instruction for them.
+  bool relaxed = false;
   std::array<ContractionLoop, kMaxContractionLoops> batch, row, col, depth;  ///< outermost first
   int num_batch = 0, num_row = 0, num_col = 0, num_depth = 0;
   std::array<ContractionWindow, 4> windows;

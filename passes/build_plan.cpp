@@ -390,6 +390,7 @@ class PlanBuilder {
       const graph::Node& root = graph_.node(fusion.root);
       launch.kind = Launch::Kind::contraction;
       launch.contraction = plan_contraction(graph_, root, dims_);
+      launch.contraction.relaxed = numerics_ != Numerics::strict && launch.contraction.dtype == DType::bfloat16;
       launch.lhs = where(root.operands[0]);
       launch.rhs = where(root.operands[1]);
       launch.out = where(fusion.root);

@@ -129,8 +129,9 @@ class Printer {
       return lengths(ids);
     };
     const runtime::PlanContraction& c = l.contraction;
-    return fmt::format("contraction {} batch {} row {} col {} depth {} windows {}, {} x {} -> {}", name(c.dtype), extents(c.batch),
-                       extents(c.row), extents(c.col), extents(c.depth), c.windows.size(), place(l.lhs), place(l.rhs), place(l.out));
+    return fmt::format("contraction {}{} batch {} row {} col {} depth {} windows {}, {} x {} -> {}", name(c.dtype),
+                       c.relaxed ? " in pairs" : "", extents(c.batch), extents(c.row), extents(c.col), extents(c.depth), c.windows.size(),
+                       place(l.lhs), place(l.rhs), place(l.out));
   }
 
   const graph::Graph& lines_;

@@ -171,6 +171,7 @@ class Binder {
   Contraction bind_contraction(const PlanContraction& from) const {
     Contraction c;
     c.dtype = from.dtype;
+    c.relaxed = from.relaxed;
     c.num_batch = bind_loops(from.batch, c.batch);
     c.num_row = bind_loops(from.row, c.row);
     c.num_col = bind_loops(from.col, c.col);

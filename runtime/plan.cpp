@@ -6,7 +6,7 @@
 namespace kiln::runtime {
 namespace {
 
-constexpr std::uint32_t kVersion = 2;
+constexpr std::uint32_t kVersion = 3;
 constexpr const char* kWhat = "a cached plan";
 
 template <class A, class B>
@@ -104,6 +104,7 @@ void write_launch(ByteWriter& out, const Launch& launch) {
   if (launch.kind != Launch::Kind::contraction) return;
   const PlanContraction& c = launch.contraction;
   out.put(c.dtype);
+  out.put(c.relaxed);
   for (const auto* loops : {&c.batch, &c.row, &c.col, &c.depth}) write_list(out, *loops, write_loop);
   write_list(out, c.windows, write_window);
   for (const ArgRef* ref : {&launch.lhs, &launch.rhs, &launch.out}) write_ref(out, *ref);
@@ -120,6 +121,7 @@ Launch read_launch(ByteReader& in) {
   if (launch.kind != Launch::Kind::contraction) return launch;
   PlanContraction& c = launch.contraction;
   c.dtype = in.get_enum(DType::float64);
+  c.relaxed = in.get<bool>();
   for (auto* loops : {&c.batch, &c.row, &c.col, &c.depth}) *loops = read_list<PlanContraction::Loop>(in, read_loop);
   c.windows = read_list<PlanContraction::Window>(in, read_window);
   for (ArgRef* ref : {&launch.lhs, &launch.rhs, &launch.out}) *ref = read_ref(in);

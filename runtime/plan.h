@@ -56,6 +56,7 @@ struct PlanContraction {
     bool reverse;
   };
   DType dtype = DType::float32;
+  bool relaxed = false;  ///< as in Contraction
   std::vector<Loop> batch, row, col, depth;
   std::vector<Window> windows;
 };

@@ -177,16 +177,32 @@ std::int64_t share(std::int64_t rest, std::int64_t limit, std::int64_t tile) {
 
 }  // namespace
 
+namespace {
+
+/// The phase over pairs of bfloat16, if the problem allows them, the target has an instruction for them, and padding needs no zeros.
+std::optional<PairedPhase> bfloat16_pairs(const ContractionPhase& phase, const Contraction& problem, const void* left) {
+  if (!problem.relaxed || problem.dtype != DType::bfloat16 || bfloat16_pair_kernels() == nullptr) return std::nullopt;
+  std::optional<PairedPhase> pairs = pair_depth(phase, reinterpret_cast<std::uintptr_t>(left) % sizeof(std::uint32_t) == 0);
+  if (pairs && phase.num_windows > 0 && !(pairs->left_in_place && RowTable(pairs->phase, true).skips_padding())) return std::nullopt;
+  return pairs;
+}
+
+}  // namespace
+
 PhaseRunner::PhaseRunner(const ContractionPhase& phase, const ContractionRun& run, bool swapped)
     : original_(phase),
+      pairs_(bfloat16_pairs(phase, *run.problem, swapped ? run.rhs : run.lhs)),
       run_(run),
       swapped_(swapped),
       elements_(elements_of(run.problem->dtype)),
-      stage_(phase.num_windows == 0 || RowTable(phase, elements_.same()).skips_padding() ? std::nullopt
-                                                                                         : LeftStage::make(phase, kStageElements)),
-      phase_(stage_ ? stage_->phase() : original_),
-      kernels_(phase.diagonal ? KILN_FOR_TARGET(diagonal_kernels)(elements_.compute) : KILN_FOR_TARGET(micro_kernels)(elements_.compute)),
-      table_(phase_, elements_.same()),
+      stage_(pairs_ || phase.num_windows == 0 || RowTable(phase, elements_.same()).skips_padding()
+                 ? std::nullopt
+                 : LeftStage::make(phase, kStageElements)),
+      phase_(pairs_   ? pairs_->phase
+             : stage_ ? stage_->phase()
+                      : original_),
+      kernels_(choose_kernels()),
+      table_(phase_, elements_.same() || (pairs_ && pairs_->left_in_place)),
       lhs_(static_cast<const std::byte*>(swapped ? run.rhs : run.lhs)),
       rhs_(static_cast<const std::byte*>(swapped ? run.lhs : run.rhs)),
       out_(static_cast<std::byte*>(run.out)) {
@@ -198,6 +214,7 @@ PhaseRunner::PhaseRunner(const ContractionPhase& phase, const ContractionRun& ru
   bool same = elements_.same();
   left_transposed_ = should_transpose_left();
   left_direct_ = !left_transposed_ && (stage_.has_value() || (same && (phase.num_windows == 0 || table_.skips_padding())));
+  if (pairs_) left_direct_ = pairs_->left_in_place;
   right_direct_ = same && rhs_depth_ && linear_stride(phase.col, Operand::rhs, 1) == 1;
   out_direct_ = same && linear_stride(phase.col, Operand::out, 1) == 1;
   auto inner_run = [](const LoopGroup& group) {
@@ -208,6 +225,11 @@ PhaseRunner::PhaseRunner(const ContractionPhase& phase, const ContractionRun& ru
   std::int64_t depth_run = inner_run(phase.depth), row_run = inner_run(phase.row);
   depth_inside_ = depth_run >= std::min<std::int64_t>(row_run, 8);
   choose_tile();
+}
+
+const MicroKernels& PhaseRunner::choose_kernels() const {
+  if (pairs_) return *bfloat16_pair_kernels();
+  return original_.diagonal ? KILN_FOR_TARGET(diagonal_kernels)(elements_.compute) : KILN_FOR_TARGET(micro_kernels)(elements_.compute);
 }
 
 /// Columns of a left operand that are contiguous are read in place, unless neighbours along the depth are whole pages apart: then they
@@ -313,25 +335,34 @@ void PhaseRunner::pack_right(const Block& block, std::byte* to) const {
     return;
   }
   fill_runs(phase_.depth, Operand::rhs, block.depth, block.depths, scratch.right_depth);
+  std::int64_t depth_stride = pairs_ ? pairs_->rhs_second : scratch.right_depth.empty() ? 0 : scratch.right_depth[0].stride;
   for (std::int64_t col = 0; col < block.cols; col += width) {
     std::int64_t cols = std::min(width, block.cols - col);
     fill_runs(phase_.col, Operand::rhs, block.col + col, cols, scratch.right_cols);
-    PackJob job{.widening = elements_.widening, .from = from, .to = to};
-    bool along_cols = scratch.right_cols[0].stride == 1 || block.depths <= 1 || scratch.right_depth[0].stride != 1;
-    if (along_cols) {
-      job.outer = scratch.right_depth;
-      job.inner = scratch.right_cols;
-      job.to_outer = width;
-      job.to_inner = 1;
+    bool along_cols = scratch.right_cols[0].stride == 1 || block.depths <= 1 || depth_stride != 1;
+    auto fill = [&](auto& job) {
+      job.outer = along_cols ? scratch.right_depth : scratch.right_cols;
+      job.inner = along_cols ? scratch.right_cols : scratch.right_depth;
+      job.to_outer = along_cols ? width : 1;
+      job.to_inner = along_cols ? 1 : width;
+    };
+    if (pairs_) {
+      PackPairsJob job = pairs_job(from, to, block, pairs_->rhs_second);
+      job.depth_outside = along_cols;
+      fill(job);
+      KILN_FOR_TARGET(pack_pairs)(job);
     } else {
-      job.outer = scratch.right_cols;
-      job.inner = scratch.right_depth;
-      job.to_outer = 1;
-      job.to_inner = width;
+      PackJob job{.widening = elements_.widening, .from = from, .to = to};
+      fill(job);
+      KILN_FOR_TARGET(pack)(job);
     }
-    KILN_FOR_TARGET(pack)(job);
     to += width * block.depths * elements_.compute_bytes;
   }
+}
+
+PackPairsJob PhaseRunner::pairs_job(const std::byte* from, std::byte* to, const Block& block, std::int64_t second) const {
+  bool alone = pairs_->alone && block.depth + block.depths == phase_.depth.size;
+  return {.from = from, .to = to, .second = second, .alone = alone ? block.depths - 1 : -1};
 }
 
 /// Rows [row, row + rows) of the block: [row][depth] if depth runs are copied, else [depth][row].
@@ -339,24 +370,23 @@ PhaseRunner::Left PhaseRunner::pack_left(const Block& block, std::int64_t row, s
   const std::byte* lhs = element(lhs_, batch_offset(phase_, Operand::lhs, block.batch));
   std::byte* panel = scratch.left.get(rows * std::max<std::int64_t>(block.depths, 1) * elements_.compute_bytes);
   cut_runs(scratch.rows, row - block.row0, rows, scratch.panel_rows);
-  PackJob job{.widening = elements_.widening, .from = lhs, .to = panel};
-  job.windows = {phase_.windows.data(), static_cast<std::size_t>(phase_.num_windows)};
-  if (left_transposed_) {
-    job.outer = scratch.depth;
-    job.inner = scratch.panel_rows;
-    job.to_outer = 1;
-    job.to_inner = block.depths;
-  } else if (depth_inside_) {
-    job.outer = scratch.panel_rows;
-    job.inner = scratch.depth;
-    job.to_outer = block.depths;
+  auto fill = [&](auto& job) {
+    job.outer = depth_inside_ && !left_transposed_ ? scratch.panel_rows : scratch.depth;
+    job.inner = depth_inside_ && !left_transposed_ ? scratch.depth : scratch.panel_rows;
+    job.to_outer = left_transposed_ ? 1 : depth_inside_ ? block.depths : rows;
+    job.to_inner = left_transposed_ ? block.depths : 1;
+  };
+  if (pairs_) {
+    PackPairsJob job = pairs_job(lhs, panel, block, pairs_->lhs_second);
+    job.depth_outside = !depth_inside_;
+    fill(job);
+    KILN_FOR_TARGET(pack_pairs)(job);
   } else {
-    job.outer = scratch.depth;
-    job.inner = scratch.panel_rows;
-    job.to_outer = rows;
+    PackJob job{.widening = elements_.widening, .from = lhs, .to = panel};
+    job.windows = {phase_.windows.data(), static_cast<std::size_t>(phase_.num_windows)};
+    fill(job);
+    KILN_FOR_TARGET(pack)(job);
   }
-  if (!left_transposed_) job.to_inner = 1;
-  KILN_FOR_TARGET(pack)(job);
   if (depth_inside_ || left_transposed_) return {panel, row, block.depths, 1, true};
   return {panel, row, 1, rows, true};
 }
@@ -394,7 +424,7 @@ void PhaseRunner::prepare_segments(const Block& block, const Left& left) const {
 /// The right operand of the thread's next batch element.
 MatrixLines PhaseRunner::next_right(const Block& block) const {
   std::optional<std::int64_t> cols = linear_stride(phase_.col, Operand::rhs, 0);
-  if (block.next < 0 || !cols || !rhs_depth_ || block.depths * block.cols * elements_.stored_bytes > kNextBytes) return {};
+  if (block.next < 0 || pairs_ || !cols || !rhs_depth_ || block.depths * block.cols * elements_.stored_bytes > kNextBytes) return {};
   auto lines = [&](std::int64_t length) { return (length * elements_.stored_bytes + kLineBytes - 1) / kLineBytes; };
   const std::byte* data = element(rhs_, batch_offset(phase_, Operand::rhs, block.next) + block.depth * *rhs_depth_ + block.col * *cols);
   if (*cols == 1) return {data, block.depths, *rhs_depth_ * elements_.stored_bytes, lines(block.cols)};

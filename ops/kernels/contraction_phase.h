@@ -67,6 +67,8 @@ class PhaseRunner {
   };
   void choose_tile();
   bool should_transpose_left() const;
+  const MicroKernels& choose_kernels() const;
+  PackPairsJob pairs_job(const std::byte* from, std::byte* to, const Block& block, std::int64_t second) const;
   std::int64_t right_panel_cols(std::int64_t cols) const;
   std::int64_t group_rows(const Block& block) const;
   void run_part(const Part& part) const;
@@ -88,11 +90,12 @@ class PhaseRunner {
   }
 
   const ContractionPhase& original_;
+  std::optional<PairedPhase> pairs_;  ///< if terms are pairs of bfloat16
   const ContractionRun& run_;
   bool swapped_;
   ContractionElements elements_;
   std::optional<LeftStage> stage_;
-  const ContractionPhase& phase_;  ///< the original one, or that over the staged left operand
+  const ContractionPhase& phase_;  ///< the original one, that over pairs, or that over the staged left operand
   const MicroKernels& kernels_;
   RowTable table_;
   const std::byte *lhs_, *rhs_;

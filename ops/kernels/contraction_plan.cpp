@@ -164,6 +164,34 @@ std::optional<ContractionPhase> diagonal_phase(const ContractionPhase& phase) {
   return diagonal;
 }
 
+std::optional<PairedPhase> pair_depth(const ContractionPhase& phase, bool aligned) {
+  if (phase.depth.count == 0 || phase.depth.size == 0 || phase.diagonal) return std::nullopt;
+  PairedPhase paired{.phase = phase};
+  const auto innermost = static_cast<std::size_t>(phase.depth.count - 1);
+  ContractionLoop& inner = paired.phase.depth.loops[innermost];
+  for (int i = 0; i < phase.num_windows; ++i) {
+    if (phase.windows[static_cast<std::size_t>(i)].depth == phase.depth.count - 1) return std::nullopt;
+  }
+  paired.alone = inner.extent % 2 != 0;
+  if (paired.alone && phase.depth.count > 1) return std::nullopt;
+  paired.lhs_second = inner.lhs_stride;
+  paired.rhs_second = inner.rhs_stride;
+  paired.phase.depth.size = phase.depth.size / inner.extent * ((inner.extent + 1) / 2);
+  inner.extent = (inner.extent + 1) / 2;
+  inner.lhs_stride *= 2;
+  inner.rhs_stride *= 2;
+  bool even = aligned && phase.lhs_base % 2 == 0;
+  for (const LoopGroup* group : {&paired.phase.batch, &paired.phase.row, &paired.phase.depth}) {
+    for (int i = 0; i < group->count; ++i) even = even && group->loops[static_cast<std::size_t>(i)].lhs_stride % 2 == 0;
+  }
+  paired.left_in_place = even && !paired.alone && paired.lhs_second == 1;
+  if (!paired.left_in_place) return paired;
+  for (LoopGroup* group : {&paired.phase.batch, &paired.phase.row, &paired.phase.depth}) {
+    for (int i = 0; i < group->count; ++i) group->loops[static_cast<std::size_t>(i)].lhs_stride /= 2;
+  }
+  return paired;
+}
+
 std::optional<std::int64_t> linear_stride_of_loops(const LoopGroup& group, Operand operand, std::int64_t alone) {
   std::optional<std::int64_t> stride;
   std::int64_t reach = 0;

@@ -52,6 +52,17 @@ std::vector<ContractionPhase> split_phases(const Contraction& problem);
 /// nothing if that loop is short, or not contiguous everywhere.
 std::optional<ContractionPhase> diagonal_phase(const ContractionPhase& phase);
 
+/// A phase whose depth counts pairs: neighbours along the innermost depth loop.
+struct PairedPhase {
+  ContractionPhase phase;
+  std::int64_t lhs_second = 0, rhs_second = 0;  ///< elements from the first to the second of a pair
+  bool alone = false;                           ///< the last pair has no second element
+  bool left_in_place = false;                   ///< pairs of the left operand are contiguous; the phase's left strides then count pairs
+};
+/// Nothing if an odd number of neighbours is repeated by outer loops, or a window slides over pairs. `aligned`: the left operand begins
+/// where a pair may.
+std::optional<PairedPhase> pair_depth(const ContractionPhase& phase, bool aligned);
+
 /// Neighbouring indices of a group along its innermost loop, as lhs sees them.
 struct Run {
   std::int64_t begin = 0;  ///< first index, counted from the start of the range asked for

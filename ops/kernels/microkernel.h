@@ -58,4 +58,11 @@ struct MicroKernels {
 /// There are none for integers.
 KILN_DECLARE_PER_ISA(const MicroKernels& micro_kernels(ComputeType type); const MicroKernels& diagonal_kernels(ComputeType type))
 
+namespace avx512bf16 {
+const MicroKernels& pair_kernels();
+}
+/// Tiles whose terms are pairs of bfloat16, neighbours along the depth, and whose sums are floats; null if the target has no instruction
+/// for that.
+const MicroKernels* bfloat16_pair_kernels();
+
 }  // namespace kiln::ops

@@ -22,6 +22,18 @@ struct PackJob {
   std::span<const WindowCheck> windows;
 };
 
+/// Pairs of 16-bit elements: to[o * to_outer + i * to_inner] = from[outer offset + inner offset] in the low half, the element `second`
+/// further in the high half. The depth index `alone` of the inner runs (of the outer ones with `depth_outside`) has no second element, if
+/// not negative.
+struct PackPairsJob {
+  const void* from = nullptr;
+  void* to = nullptr;
+  std::span<const Run> outer, inner;
+  std::int64_t to_outer = 0, to_inner = 1;
+  std::int64_t second = 0, alone = -1;
+  bool depth_outside = false;
+};
+
 /// to[row offset + col offset] = from[row * from_row + col], narrowed to the stored type. Offsets in elements.
 struct UnpackJob {
   Widening widening = Widening::raw32;
@@ -41,6 +53,7 @@ struct PanelJob {
   bool wide = false;  ///< elements of 8 bytes
 };
 
-KILN_DECLARE_PER_ISA(void pack(const PackJob& job); void pack_panels(const PanelJob& job); void unpack(const UnpackJob& job))
+KILN_DECLARE_PER_ISA(void pack(const PackJob& job); void pack_pairs(const PackPairsJob& job); void pack_panels(const PanelJob& job);
+                     void unpack(const UnpackJob& job))
 
 }  // namespace kiln::ops

@@ -168,6 +168,28 @@ void pack_as(const PackJob& job) {
   }
 }
 
+std::uint32_t pair(std::uint16_t first, std::uint16_t second) {
+  return static_cast<std::uint32_t>(first) | static_cast<std::uint32_t>(second) << 16;
+}
+
+/// Pairs side by side, their first and second elements in two rows.
+void join_rows(const std::uint16_t* first, const std::uint16_t* second, std::int64_t stride, std::uint32_t* to, std::int64_t to_stride,
+               std::int64_t length) {
+  if (stride == 1 && to_stride == 1) {
+    for (std::int64_t i = 0; i < length; ++i) to[i] = pair(first[i], second[i]);
+    return;
+  }
+  for (std::int64_t i = 0; i < length; ++i) to[i * to_stride] = pair(first[i * stride], second[i * stride]);
+}
+
+/// Pairs [0, length) of which the one at `alone` has no second element.
+void join(const PackPairsJob& job, const std::uint16_t* from, std::int64_t stride, std::uint32_t* to, std::int64_t length,
+          std::int64_t alone) {
+  std::int64_t both = alone >= 0 && alone < length ? alone : length;
+  join_rows(from, from + job.second, stride, to, job.to_inner, both);
+  if (both < length) to[both * job.to_inner] = pair(from[both * stride], 0);
+}
+
 bool contiguous(std::span<const std::int64_t> offsets) {
   for (std::size_t i = 1; i < offsets.size(); ++i) {
     if (offsets[i] != offsets[i - 1] + 1) return false;
@@ -248,6 +270,35 @@ void pack_panels(const PanelJob& job) {
 
 void pack(const PackJob& job) {
   with_policy(job.widening, [&]<class P>(P) { pack_as<P>(job); });
+}
+
+void pack_pairs(const PackPairsJob& job) {
+  const auto* from = static_cast<const std::uint16_t*>(job.from);
+  auto* to = static_cast<std::uint32_t*>(job.to);
+  for (const Run& o : job.outer) {
+    for (const Run& run : job.inner) {
+      const std::uint16_t* first = from + o.offset + run.offset;
+      std::uint32_t* first_to = to + o.begin * job.to_outer + run.begin * job.to_inner;
+      bool all = job.alone < 0 || (job.depth_outside ? job.alone - o.begin : job.alone - run.begin) >= (job.depth_outside ? o : run).length;
+      if (all && !job.depth_outside && job.second == 1 && run.stride == 2 && o.stride % 2 == 0 && job.to_outer == 1 &&
+          reinterpret_cast<std::uintptr_t>(first) % sizeof(std::uint32_t) == 0) {
+        // Pairs lie in memory as they are wanted: a matrix of 4-byte elements to be transposed.
+        transpose_matrix(reinterpret_cast<const std::uint32_t*>(first), o.stride / 2, first_to, job.to_inner, o.length, run.length);
+        continue;
+      }
+      for (std::int64_t t = 0; t < o.length; ++t) {
+        const std::uint16_t* row = first + t * o.stride;
+        std::uint32_t* row_to = first_to + t * job.to_outer;
+        if (!job.depth_outside) {
+          join(job, row, run.stride, row_to, run.length, job.alone < 0 ? -1 : job.alone - run.begin);
+        } else if (o.begin + t == job.alone) {
+          for (std::int64_t i = 0; i < run.length; ++i) row_to[i * job.to_inner] = pair(row[i * run.stride], 0);
+        } else {
+          join_rows(row, row + job.second, run.stride, row_to, job.to_inner, run.length);
+        }
+      }
+    }
+  }
 }
 
 void unpack(const UnpackJob& job) {

@@ -20,6 +20,7 @@ using graph::Node;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kExactInteger = 0x1p53;
+constexpr double kSmallestNormal = 0x1p-126;  ///< of float32 and bfloat16
 /// Our functions are within 2 ulp; a rewrite may take two roundings for one.
 constexpr double kUlps = 4;
 
@@ -405,12 +406,23 @@ class OpBound {
     }
   }
 
+  /// Instructions for pairs of bfloat16 take subnormal numbers for zeros.
+  Bounded flushed(const Bounded& x) const {
+    Bounded result = x;
+    for (std::size_t i = 0; dtype() == DType::bfloat16 && i < x.value.size(); ++i) {
+      if (std::abs(x.value[i]) < kSmallestNormal) result.error[i] += std::abs(x.value[i]);
+    }
+    return result;
+  }
+
   void contract() {
-    const Bounded &a = *operands_[0], &b = *operands_[1];
+    const Bounded a = flushed(*operands_[0]), b = flushed(*operands_[1]);
     Numbers size_a = magnitude(a.value), size_b = magnitude(b.value);
     Numbers linear = plus(on_doubles({size_a, b.error}), on_doubles({a.error, plus(size_b, b.error, 1)}), 1);
     Numbers freed = plus(on_doubles({as_numbers(a.free), ones(b)}), on_doubles({ones(a), as_numbers(b.free)}), 1);
-    sum(linear, on_doubles({size_a, size_b}), on_doubles({ones(a), ones(b)}), freed);
+    Numbers terms = on_doubles({ones(a), ones(b)});
+    if (dtype() == DType::bfloat16) linear = plus(linear, terms, kSmallestNormal);
+    sum(linear, on_doubles({size_a, size_b}), terms, freed);
     bool uncertain = any_error(a) || any_error(b);
     // An infinity times a number whose sign is uncertain.
     for (std::size_t i = 0; uncertain && i < out_.value.size(); ++i) {
