@@ -25,14 +25,14 @@ Tensor uniform(const Shape& shape, UniformOptions options, Loc where) {
   LocationScope scope(where);
   Tensor x = draw("uniform", shape, options.dtype, options.key);
   if (options.low == 0 && options.high == 1) return x;
-  return x * (options.high - options.low) + options.low;
+  return fma(x, options.high - options.low, options.low);
 }
 
 Tensor normal(const Shape& shape, NormalOptions options, Loc where) {
   LocationScope scope(where);
   Tensor x = draw("normal", shape, options.dtype, options.key);
   if (options.mean == 0 && options.stddev == 1) return x;
-  return x * options.stddev + options.mean;
+  return fma(x, options.stddev, options.mean);
 }
 
 void set_seed(std::uint64_t seed) { graph::set_seed(static_cast<std::int64_t>(seed)); }

@@ -1,5 +1,6 @@
 // apply(): how an op meets its operands, eager or traced.
 #include <cstddef>
+#include <cstring>
 #include <new>
 #include <type_traits>
 
@@ -76,6 +77,16 @@ struct EagerFrame {
   std::uint64_t* scratch;
 };
 
+constexpr std::size_t kLargeZeros = 1 << 20;  ///< bytes of zeros that the system may have at hand
+
+/// Whether the op broadcasts one number whose bits are zero.
+bool repeats_zero(const ops::OpDef& op, const ops::View& operand) {
+  static const ops::OpDef& broadcast = ops::op("broadcast");
+  if (&op != &broadcast || operand.shape.count() != 1) return false;
+  constexpr std::byte zero[8] = {};
+  return std::memcmp(operand.data, zero, size_of(operand.dtype)) == 0;
+}
+
 Value run_eager(const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs, EagerFrame frame) {
   bool any_weak = false;
   for (const Value& v : operands) any_weak |= v.weak();
@@ -96,7 +107,10 @@ Value run_eager(const ops::OpDef& op, std::span<const Value> operands, const Att
   }
   TensorType type = op.infer(op, {frame.types, operands.size()}, attrs);
   if (op.traits.view && !operands.empty() && !operands[0].weak()) return Value::eager(type, operands[0].get()->buffer);
-  runtime::Buffer buffer = runtime::Buffer::allocate(static_cast<std::size_t>(type.shape.count()) * size_of(type.dtype));
+  const std::size_t bytes = static_cast<std::size_t>(type.shape.count()) * size_of(type.dtype);
+  if (bytes >= kLargeZeros && operands.size() == 1 && repeats_zero(op, frame.views[0]))
+    return Value::eager(type, runtime::Buffer::zeroed(bytes));
+  runtime::Buffer buffer = runtime::Buffer::allocate(bytes);
   op.kernel(op, {frame.views, operands.size()}, {buffer.data(), type.dtype, type.shape}, attrs);
   return finish_eager(type, std::move(buffer), target.all_weak && op.kind == ops::OpKind::elementwise);
 }

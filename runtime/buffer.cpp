@@ -216,10 +216,12 @@ void poison(Block* block) {
   std::fill_n(words, class_bytes(block->size_class) / sizeof(std::uint32_t), kPoison);
 }
 
-Block* allocate_slowly(int size_class) {
+/// `zero`: set if the block holds zeros.
+Block* allocate_slowly(int size_class, bool& zero) {
   if (!cache.open) open_cache();
   SharedPool& pool = shared_pool();
   Block* block = pool.take(size_class);
+  zero = block == nullptr && class_bytes(size_class) >= kHuge;
   if (block == nullptr) block = system_allocate(size_class);
   if (block == nullptr) {
     trim_pool();
@@ -231,6 +233,22 @@ Block* allocate_slowly(int size_class) {
 }  // namespace
 
 Buffer Buffer::allocate(std::size_t bytes) {
+  bool zero = false;
+  Buffer buffer = take(bytes, zero);
+  if (shared_pool().poison) [[unlikely]]
+    poison(buffer.block_);
+  return buffer;
+}
+
+Buffer Buffer::zeroed(std::size_t bytes) {
+  bool zero = false;
+  Buffer buffer = take(bytes, zero);
+  if (!zero) std::memset(buffer.data(), 0, bytes);
+  return buffer;
+}
+
+/// Uninitialized bytes; `zero` is set if they are zeros.
+Buffer Buffer::take(std::size_t bytes, bool& zero) {
   if (bytes > kLargest) fail_memory(bytes);
   int size_class = class_of(bytes);
   Block* block = nullptr;
@@ -239,7 +257,7 @@ Buffer Buffer::allocate(std::size_t bytes) {
     cache.kept -= static_cast<std::size_t>(size);
     block->references.store(1, std::memory_order_relaxed);
   } else {
-    block = allocate_slowly(size_class);
+    block = allocate_slowly(size_class, zero);
     if (block == nullptr) fail_memory(bytes);
     block->references.store(1, std::memory_order_relaxed);
   }
@@ -249,8 +267,6 @@ Buffer Buffer::allocate(std::size_t bytes) {
   } else {
     shared_pool().count(size);
   }
-  if (shared_pool().poison) [[unlikely]]
-    poison(block);
   return Buffer(block);
 }
 

@@ -15,6 +15,8 @@ class Buffer {
   Buffer() = default;
   /// Uninitialized bytes (poisoned with NaN patterns if KILN_POISON=1). Throws RuntimeError "out of memory ..." if the system has none.
   static Buffer allocate(std::size_t bytes);
+  /// Zeros. Large ones cost nothing until they are touched, if the system's memory is fresh. Throws as allocate().
+  static Buffer zeroed(std::size_t bytes);
   /// Memory owned by someone else; `release` runs when the last handle goes. Never donated, folded or written.
   static Buffer foreign(void* data, std::size_t bytes, std::function<void()> release);
 
@@ -44,6 +46,7 @@ class Buffer {
 
  private:
   explicit Buffer(Block* adopted) : block_(adopted) {}
+  static Buffer take(std::size_t bytes, bool& zero);
   void retain() const {
     if (block_ != nullptr) block_->references.fetch_add(1, std::memory_order_relaxed);
   }

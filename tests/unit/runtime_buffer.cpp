@@ -3,6 +3,7 @@
 
 #include <kiln/error.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -30,6 +31,18 @@ TEST_CASE("a buffer is aligned, sized and counted") {
     Buffer c = std::move(a);
     CHECK_FALSE(a.defined());
     CHECK(c.unique());
+  }
+}
+
+TEST_CASE("zeros are zeros, in fresh memory and in memory that was used") {
+  for (std::size_t bytes : {0u, 1u, 100u, 70000u, 5000001u}) {
+    for (int round = 0; round < 2; ++round) {
+      Buffer a = Buffer::zeroed(bytes);
+      REQUIRE(a.bytes() == bytes);
+      const auto* data = static_cast<const std::uint8_t*>(a.data());
+      CHECK(std::count(data, data + bytes, 0) == static_cast<std::ptrdiff_t>(bytes));
+      std::memset(a.data(), 7, bytes);
+    }
   }
 }
 
