@@ -1,4 +1,5 @@
 // Random tensors and the process's sequence.
+#include <kiln/math.h>
 #include <kiln/ops.h>
 
 #include "frontend/access.h"
@@ -25,14 +26,14 @@ Tensor uniform(const Shape& shape, UniformOptions options, Loc where) {
   LocationScope scope(where);
   Tensor x = draw("uniform", shape, options.dtype, options.key);
   if (options.low == 0 && options.high == 1) return x;
-  return fma(x, options.high - options.low, options.low);
+  return kiln::fma(x, options.high - options.low, options.low);
 }
 
 Tensor normal(const Shape& shape, NormalOptions options, Loc where) {
   LocationScope scope(where);
   Tensor x = draw("normal", shape, options.dtype, options.key);
   if (options.mean == 0 && options.stddev == 1) return x;
-  return fma(x, options.stddev, options.mean);
+  return kiln::fma(x, options.stddev, options.mean);
 }
 
 void set_seed(std::uint64_t seed) { graph::set_seed(static_cast<std::int64_t>(seed)); }

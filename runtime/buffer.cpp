@@ -111,7 +111,9 @@ constexpr int kClasses = class_of(kLargest) + 1;
 struct SharedPool {
   std::mutex mutex;
   std::array<FreeList, kClasses> lists;
-  std::size_t kept = 0;  // guarded by mutex
+  std::array<std::uint64_t, kClasses> used{};  ///< when a block of the class was last taken or given
+  std::uint64_t clock = 0;
+  std::size_t kept = 0;  // guarded by mutex, as all above
   std::size_t bound = flags().pool_bytes;
   bool poison = flags().poison;
   std::atomic<std::ptrdiff_t> live{0};
@@ -126,6 +128,7 @@ struct SharedPool {
 
   Block* take(int size_class) {
     std::lock_guard lock(mutex);
+    used[static_cast<std::size_t>(size_class)] = ++clock;
     Block* block = lists[static_cast<std::size_t>(size_class)].pop();
     if (block != nullptr) kept -= class_bytes(size_class);
     return block;
@@ -133,15 +136,30 @@ struct SharedPool {
 
   void give(Block* block) {
     std::size_t bytes = class_bytes(block->size_class);
+    FreeList gone;
     {
       std::lock_guard lock(mutex);
-      if (kept + bytes <= bound) {
+      used[static_cast<std::size_t>(block->size_class)] = ++clock;
+      if (bytes <= bound) {
+        while (kept + bytes > bound) gone.push(pop_oldest());
         kept += bytes;
         lists[static_cast<std::size_t>(block->size_class)].push(block);
-        return;
+      } else {
+        gone.push(block);
       }
     }
-    system_free(block);
+    while (Block* b = gone.pop()) system_free(b);
+  }
+
+  /// A block of the class that was not used for longest: what a program needed in the past must not displace what it needs now.
+  Block* pop_oldest() {
+    int oldest = -1;
+    for (int c = 0; c < kClasses; ++c) {
+      auto at = static_cast<std::size_t>(c);
+      if (lists[at].first != nullptr && (oldest < 0 || used[at] < used[static_cast<std::size_t>(oldest)])) oldest = c;
+    }
+    kept -= class_bytes(oldest);
+    return lists[static_cast<std::size_t>(oldest)].pop();
   }
 
   void trim() {

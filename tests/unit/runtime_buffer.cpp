@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/flags.h"
 #include "tests/catch.h"
 
 using kiln::runtime::Buffer;
@@ -44,6 +45,24 @@ TEST_CASE("zeros are zeros, in fresh memory and in memory that was used") {
       std::memset(a.data(), 7, bytes);
     }
   }
+}
+
+TEST_CASE("a full pool gives up what was freed long ago, not what is freed now") {
+  const std::size_t bound = kiln::flags().pool_bytes;
+  {
+    std::vector<Buffer> large;
+    for (std::size_t bytes = 0; bytes <= bound; bytes += 64 << 20) large.push_back(Buffer::allocate(64 << 20));
+  }
+  REQUIRE(pool_statistics().pooled_bytes > bound / 2);
+  constexpr std::size_t bytes = 6000000;
+  {
+    Buffer a = Buffer::allocate(bytes);
+    std::memset(a.data(), 7, bytes);
+  }
+  CHECK(pool_statistics().pooled_bytes <= bound);
+  Buffer b = Buffer::allocate(bytes);
+  CHECK(static_cast<const std::uint8_t*>(b.data())[bytes / 2] == 7);  // fresh memory holds zeros
+  kiln::runtime::trim_pool();
 }
 
 TEST_CASE("blocks never overlap, whatever their sizes") {
