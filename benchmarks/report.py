@@ -12,6 +12,8 @@ GOALS = [
 ]
 # Two threads over one, at most.
 THREAD_GOALS = [(r"cnn_step$", 0.75), (r"(lm_step|resnet18_step_b32)$", 0.6), (r".*_step$", 1.0)]
+# Steps that run eagerly in at most torch's time.
+EAGER_STEPS = ("mlp_step", "cnn_step", "lm_step", "resnet18_step_b32")
 # Tracing, loading from disk, ms.
 LOAD_GOALS = {"mlp_step": 5, "cnn_step": 8, "lm_step": 15, "resnet18_step_b32": 25}
 COMPILE_GOAL = 0.3
@@ -68,6 +70,9 @@ class Report:
             text = number(self.get(threads, peer, workload, "us"))
             row.append(f"**{text}**" if peer == whose else text)
         row += self.judged(ratio(ours, best), goal(GOALS, workload), f"`{workload}`, {threads} thread{'s' * (threads > 1)}, against {whose}")
+        eager, torch = self.get(threads, "kiln", workload, "eager_us"), self.get(threads, "torch", workload, "us")
+        if workload in EAGER_STEPS and eager and torch and eager > torch * 1.005:
+            self.missed.append(f"`{workload}` run eagerly, {threads} thread{'s' * (threads > 1)}, against torch: {eager / torch:.2f}, goal 1")
         if threads > 1:
             limit = goal(THREAD_GOALS, workload)
             row += self.judged(ratio(ours, self.get(1, "kiln", workload, "us")), limit, f"`{workload}`, {threads} threads against one")
