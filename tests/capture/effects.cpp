@@ -89,6 +89,32 @@ TEST_CASE("an exception from the body leaves everything as before, and the next 
   CHECK(attempts == 2);
 }
 
+TEST_CASE("an index out of range leaves every variable as it was, whatever else the step updates") {
+  struct Model {
+    Variable table{ones({5, 4}), {.name = "table"}}, scale{ones({4}), {.name = "scale"}},
+        count{tensor(0), {.name = "count", .trainable = false}};
+    KILN_METHOD(Tensor, step, (Tensor indices)) {
+      GradientTape tape;
+      Tensor loss = sum(square(gather(table, indices) * scale));
+      auto gradients = tape.gradient(loss, {table, scale});
+      count.assign_add(1);
+      scale.assign_sub(0.1 * gradients[1]);
+      table.assign_sub(0.1 * gradients[0]);
+      return loss;
+    }
+  } model;
+  CHECK(model.step(tensor({0, 4, 0})).item<float>() == 12);
+  const std::string table = model.table.value().str(), scale = model.scale.value().str();
+  for (const Tensor& wrong : {tensor({0, 5, 0}), tensor({1, 2, -1}), tensor({9, 9, 9})}) {
+    CHECK_THROWS_AS(model.step(wrong), RuntimeError);
+    CHECK(model.table.value().str() == table);
+    CHECK(model.scale.value().str() == scale);
+    CHECK(model.count.value().str() == "1");
+  }
+  CHECK_NOTHROW(model.step(tensor({3, 3, 3})));
+  CHECK(model.table.value().str() != table);
+}
+
 TEST_CASE("methods find their owner, also in copies") {
   Counter c{Variable(tensor({1.f}))};
   c.add.concrete(tensor({1.f}));
