@@ -47,7 +47,7 @@ constexpr std::size_t class_bytes(int size_class) {
   return ((std::size_t{1} << exponent) + (std::size_t{1} << (exponent - 2)) * static_cast<std::size_t>(step)) * 64;
 }
 
-std::size_t footprint(std::size_t bytes) { return (bytes + sizeof(Block) + kHugePage - 1) / kHugePage * kHugePage; }
+std::size_t footprint(std::size_t bytes) { return (bytes + kHugePage - 1) / kHugePage * kHugePage; }
 
 /// All memory that the machine has. The kernel grants more, and kills the process once it is touched.
 std::size_t machine_bytes() {
@@ -73,20 +73,34 @@ void* map_huge(std::size_t bytes) {
 
 Block* system_allocate(int size_class) {
   std::size_t bytes = class_bytes(size_class);
-  void* raw = bytes >= kHuge ? map_huge(bytes) : std::aligned_alloc(64, bytes + sizeof(Block));
-  if (raw == nullptr) return nullptr;
-  auto* block = new (raw) Block;
+  if (bytes < kHuge) {
+    void* raw = std::aligned_alloc(64, bytes + sizeof(Block));
+    if (raw == nullptr) return nullptr;
+    auto* block = new (raw) Block;
+    block->data = block + 1;
+    block->size_class = size_class;
+    return block;
+  }
+  // The header lies elsewhere: in the same memory it would cost a huge page.
+  void* data = map_huge(bytes);
+  if (data == nullptr) return nullptr;
+  auto* block = new (std::nothrow) Block;
+  if (block == nullptr) {
+    munmap(data, footprint(bytes));
+    return nullptr;
+  }
+  block->data = data;
   block->size_class = size_class;
-  block->data = block + 1;
   return block;
 }
 
 void system_free(Block* block) {
   std::size_t bytes = class_bytes(block->size_class);
-  block->~Block();
   if (bytes >= kHuge) {
-    munmap(block, footprint(bytes));
+    munmap(block->data, footprint(bytes));
+    delete block;
   } else {
+    block->~Block();
     std::free(block);
   }
 }

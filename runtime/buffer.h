@@ -34,7 +34,7 @@ class Buffer {
   /// True if this is the only handle to owned memory: it may be written or reused.
   bool unique() const { return block_->release == nullptr && block_->references.load(std::memory_order_acquire) == 1; }
 
-  /// Header of a block; the bytes of an owned one follow it.
+  /// Header of a block; the bytes of a small one follow it.
   struct alignas(64) Block {
     std::atomic<std::uint32_t> references{1};
     std::int32_t size_class = 0;
