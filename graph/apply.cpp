@@ -87,7 +87,19 @@ bool repeats_zero(const ops::OpDef& op, const ops::View& operand) {
   return std::memcmp(operand.data, zero, size_of(operand.dtype)) == 0;
 }
 
-Value run_eager(const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs, EagerFrame frame) {
+/// An operand of the result's type whose only handle is the one given; null if there is none.
+const ValueImpl* reusable(const ops::OpDef& op, std::span<const Value> operands, const TensorType& type) {
+  if (op.kind != ops::OpKind::elementwise) return nullptr;
+  for (const Value& v : operands) {
+    const ValueImpl& body = *v.get();
+    bool sole = !body.weak && body.references.load(std::memory_order_acquire) == 1 && body.buffer.unique();
+    if (sole && body.type == type) return &body;
+  }
+  return nullptr;
+}
+
+/// `consume`: the operands are not needed afterwards.
+Value run_eager(const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs, EagerFrame frame, bool consume) {
   bool any_weak = false;
   for (const Value& v : operands) any_weak |= v.weak();
   WeakTarget target;
@@ -110,7 +122,8 @@ Value run_eager(const ops::OpDef& op, std::span<const Value> operands, const Att
   const std::size_t bytes = static_cast<std::size_t>(type.shape.count()) * size_of(type.dtype);
   if (bytes >= kLargeZeros && operands.size() == 1 && repeats_zero(op, frame.views[0]))
     return Value::eager(type, runtime::Buffer::zeroed(bytes));
-  runtime::Buffer buffer = runtime::Buffer::allocate(bytes);
+  const ValueImpl* own = consume ? reusable(op, operands, type) : nullptr;
+  runtime::Buffer buffer = own != nullptr ? own->buffer : runtime::Buffer::allocate(bytes);
   op.kernel(op, {frame.views, operands.size()}, {buffer.data(), type.dtype, type.shape}, attrs);
   return finish_eager(type, std::move(buffer), target.all_weak && op.kind == ops::OpKind::elementwise);
 }
@@ -128,19 +141,19 @@ struct SmallFrame {
   EagerFrame frame() { return {reinterpret_cast<TensorType*>(types), reinterpret_cast<ops::View*>(views), scratch}; }
 };
 
-Value apply_eager(const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs) {
+Value apply_eager(const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs, bool consume = false) {
   for (const Value& v : operands) {
     if (v.symbolic()) [[unlikely]]
       fail_leaked(v, op.name);
   }
   if (operands.size() <= 3) {
     SmallFrame<3> memory;
-    return run_eager(op, operands, attrs, memory.frame());
+    return run_eager(op, operands, attrs, memory.frame(), consume);
   }
   std::vector<TensorType> types(operands.size());
   std::vector<ops::View> views(operands.size());
   std::vector<std::uint64_t> scratch(operands.size());
-  return run_eager(op, operands, attrs, {types.data(), views.data(), scratch.data()});
+  return run_eager(op, operands, attrs, {types.data(), views.data(), scratch.data()}, consume);
 }
 
 /// apply_eager for a profile.
@@ -199,6 +212,12 @@ Value apply(const ops::OpDef& op, std::span<const Value> operands, const Attrs& 
                                         : apply_eager(op, operands, attrs);
   if (state.tapes != nullptr) log_op(op, operands, attrs, result);
   return result;
+}
+
+Value apply_consuming(const ops::OpDef& op, std::vector<Value> operands, const Attrs& attrs) {
+  bool plain = thread_state.trace == nullptr && !spans_wanted();
+  for (const Value& v : operands) plain = plain && v.defined() && !v.get()->maybe_watched.load(std::memory_order_relaxed);
+  return plain ? apply_eager(op, operands, attrs, true) : apply(op, operands, attrs);
 }
 
 Value Value::apply(std::string_view op, std::span<const Value> operands, const Attrs& attrs) {

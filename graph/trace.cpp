@@ -279,7 +279,12 @@ Value Trace::initial_value(const Value& v) const {
   EagerScope eager;
   NoTapeScope no_tape;
   std::map<NodeId, Value> values;
-  for (NodeId id : ancestors(t.nodes, v.get()->node)) {
+  std::map<NodeId, int> uses;
+  const std::set<NodeId> needed = ancestors(t.nodes, v.get()->node);
+  for (NodeId id : needed) {
+    for (NodeId operand : t.nodes[static_cast<std::size_t>(id)].operands) ++uses[operand];
+  }
+  for (NodeId id : needed) {
     const Node& node = t.nodes[static_cast<std::size_t>(id)];
     if (!node.type.shape.is_static()) return {};
     if (node.op == nullptr) {
@@ -289,8 +294,11 @@ Value Trace::initial_value(const Value& v) const {
       continue;
     }
     std::vector<Value> operands;
-    for (NodeId operand : node.operands) operands.push_back(values.at(operand));
-    values[id] = apply(*node.op, operands, node.attrs);
+    for (NodeId operand : node.operands) {
+      Value& value = values.at(operand);
+      operands.push_back(--uses.at(operand) == 0 ? std::move(value) : value);
+    }
+    values[id] = apply_consuming(*node.op, std::move(operands), node.attrs);
   }
   return values.at(v.get()->node);
 }

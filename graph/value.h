@@ -9,6 +9,7 @@
 #include <span>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "graph/graph.h"
 #include "ops/op.h"
@@ -97,6 +98,8 @@ Value value_of(const Literal& literal);
 /// int32); runs the eager kernel, or appends to the current trace; logs on the tapes that watch an operand. Ops on weak scalars alone give
 /// weak scalars. Throws what the op's infer throws, and TraceError for a symbolic operand of a closed trace.
 Value apply(const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs = {});
+/// The same, for operands that are not needed afterwards: the result may take the memory of one that nobody else holds.
+Value apply_consuming(const ops::OpDef& op, std::vector<Value> operands, const Attrs& attrs);
 /// The same while nothing is logged: `operands` are tied to `result` on the tapes that watch one of them.
 void log_op(const ops::OpDef& op, std::span<const Value> operands, const Attrs& attrs, const Value& result);
 
