@@ -144,8 +144,7 @@ void emit_arg_reduction(KernelModule& m, const Reduction& r) {
   m.add_parallel_entry("range", [&](Function& f) {
     ReductionEmitter e(f, r);
     Value per_unit = f.e.shapes().length(r.x, r.rank - 1);
-    Value grain = f.b.binary<arith::DivUIOp>(f.b.integer(m.grain_elements()), f.b.max_signed(per_unit, f.b.integer(1)));
-    return KernelModule::Extent{units(f, e), f.b.max_signed(grain, f.b.integer(1))};
+    return m.extent(f.b, units(f, e), per_unit);
   });
 }
 

@@ -73,6 +73,11 @@ int KernelModule::body_cost() const {
   return cost;
 }
 
+KernelModule::Extent KernelModule::extent(Builder& b, Value count, Value elements) const {
+  Value grain = b.binary<mlir::arith::DivUIOp>(b.integer(grain_elements()), b.max_signed(elements, b.integer(1)));
+  return {count, b.max_signed(grain, b.integer(1))};
+}
+
 std::int64_t KernelModule::grain_elements() const { return kGrainCycles / body_cost() * vector_lanes(); }
 
 namespace {

@@ -49,6 +49,8 @@ class KernelModule {
   /// The lanes of several registers where chains of dependent operations are long, else vector_lanes(). The backend splits wide vectors
   /// operation by operation, so that chains alternate and more of them fit into the processor's window.
   int wide_lanes() const;
+  /// `count` units of `elements` elements each, of which a thread gets as many as are worth it.
+  Extent extent(Builder& b, Value count, Value elements) const;
   /// Elements that are worth a thread of their own.
   std::int64_t grain_elements() const;
 

@@ -151,8 +151,7 @@ void emit_loop_kernel(KernelModule& m) {
       units = transposed_units(f.e, nest, *reads);
       unit_elements = transposed_unit_elements(f.e, nest);
     }
-    Value grain = b.binary<mlir::arith::DivUIOp>(b.integer(m.grain_elements()), b.max_signed(unit_elements, b.integer(1)));
-    return KernelModule::Extent{units, b.max_signed(grain, b.integer(1))};
+    return m.extent(b, units, unit_elements);
   });
 }
 

@@ -330,8 +330,7 @@ void emit_column_reductions(KernelModule& m, std::span<const Reduction> reductio
       const Reduction& r = e.first().reduction();
       Value columns = f.e.shapes().length(r.x, r.rank - 1);
       Value work = b.mul(b.min_signed(columns, b.integer(strip_of(e))), b.max_signed(length, b.integer(1)));
-      Value grain = b.binary<mlir::arith::DivUIOp>(b.integer(m.grain_elements()), b.max_signed(work, b.integer(1)));
-      m.call_parallel(f, "range", f.args, {strips, b.max_signed(grain, b.integer(1))});
+      m.call_parallel(f, "range", f.args, m.extent(b, strips, work));
     });
   });
 }

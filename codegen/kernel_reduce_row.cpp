@@ -104,8 +104,7 @@ void emit_row_reductions(KernelModule& m, std::span<const Reduction> reductions)
   });
   m.add_parallel_entry("range", [&](Function& f) {
     ReductionEmitter e(f, reductions[0]);
-    Value grain = f.b.binary<mlir::arith::DivUIOp>(f.b.integer(m.grain_elements()), f.b.max_signed(e.length(), f.b.integer(1)));
-    return KernelModule::Extent{e.results(), f.b.max_signed(grain, f.b.integer(1))};
+    return m.extent(f.b, e.results(), e.length());
   });
 }
 

@@ -174,8 +174,7 @@ void emit_scatter_kernel(KernelModule& m) {
     Builder& b = f.b;
     ScatterEmitter s(m, f);
     Value work = b.mul(b.max_signed(s.updates(), b.integer(1)), b.max_signed(b.min_signed(s.columns(), b.integer(kStrip)), b.integer(1)));
-    Value grain = b.binary<arith::DivUIOp>(b.integer(m.grain_elements()), work);
-    return KernelModule::Extent{b.mul(s.outer(), s.strips()), b.max_signed(grain, b.integer(1))};
+    return m.extent(b, b.mul(s.outer(), s.strips()), work);
   });
 }
 
