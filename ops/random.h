@@ -47,37 +47,73 @@ S uniform(W word, int bits) {
   return word.shr(16).template to<T>() * S::constant(static_cast<T>(0x1p-16)) + low;
 }
 
-/// The sine of `turns` turns, 0 <= turns < 1, where is_sine, else the cosine; float lanes.
-template <class S, class M>
-S sine_of_turns(S turns, M is_sine) {
-  using vmath::constant;
-  // Minimax fits by Sollya over an eighth of a turn, of sin(2 pi x) and cos(2 pi x) - 1.
+/// Coefficients, in x^2, of sin(2 pi x) / x and of (cos(2 pi x) - 1) / x^2 for an eighth of a turn to either side.
+template <class T>
+struct TurnSeries;
+/// Minimax fits by Sollya.
+template <>
+struct TurnSeries<float> {
   static constexpr double kSine[] = {0x1.921fb6p2, -0x1.4abbecp5, 0x1.466b2p6, -0x1.2f598ap6};
   static constexpr double kCosine[] = {-0x1.3bd3ccp4, 0x1.03c1b6p6, -0x1.55b684p6, 0x1.d61e2cp5};
+};
+/// Taylor's series: what is left off is below a tenth of an ulp.
+template <>
+struct TurnSeries<double> {
+  static constexpr double kSine[] = {0x1.921fb54442d18p+2, -0x1.4abbce625be53p+5, 0x1.466bc6775aae2p+6, -0x1.32d2cce62bd86p+6,
+                                     0x1.50783487ee782p+5, -0x1.e3074fde8871fp+3, 0x1.e8f434d018d63p+1, -0x1.6fadb9f155744p-1};
+  static constexpr double kCosine[] = {-0x1.3bd3cc9be45dep+4, 0x1.03c1f081b5ac4p+6, -0x1.55d3c7e3cbffap+6, 0x1.e1f506891babbp+5,
+                                       -0x1.a6d1f2a204a8cp+4, 0x1.f9d38a3763cc3p+2, -0x1.b6e24f44b128fp+0, 0x1.20c62c2f2d7f5p-2};
+};
+
+/// An angle's place on the circle: the nearest quarter of a turn, and the sine and cosine of what is left of it.
+template <class S>
+struct Place {
+  S quarter, sine, cosine;
+};
+
+/// 0 <= turns < 1.
+template <class S>
+Place<S> place_of_turns(S turns) {
+  using vmath::constant;
+  using Series = TurnSeries<vmath::scalar_of<S>>;
   S quarter = vmath::round_even(turns * constant<S>(4));
   S x = turns - quarter * constant<S>(0.25);
   S square = x * x;
-  S sine = x * vmath::polynomial(square, kSine);
-  S cosine = vmath::fma(square, vmath::polynomial(square, kCosine), constant<S>(1));
+  return {quarter, x * vmath::polynomial(square, Series::kSine),
+          vmath::fma(square, vmath::polynomial(square, Series::kCosine), constant<S>(1))};
+}
+
+/// The sine of the angle there where is_sine, else its cosine.
+template <class S, class M>
+S sine_at(const Place<S>& place, M is_sine) {
+  using vmath::constant;
   // A cosine is the sine a quarter turn later.
-  S half_place = (quarter + vmath::select(is_sine, constant<S>(0), constant<S>(1))) * constant<S>(0.5);
+  S half_place = (place.quarter + vmath::select(is_sine, constant<S>(0), constant<S>(1))) * constant<S>(0.5);
   S half = vmath::floor(half_place);
-  S value = vmath::select(half == half_place, sine, cosine);
+  S value = vmath::select(half == half_place, place.sine, place.cosine);
   return vmath::select(half == constant<S>(1), vmath::negate(value), value);
+}
+
+/// The distance from the origin of a pair of normals, of their even word.
+template <class S, class W>
+S normal_radius(W even) {
+  using T = vmath::scalar_of<S>;
+  return vmath::sqrt(S::constant(T(-2)) * vmath::log(S::constant(T(1)) - uniform<S>(even, kUniformBits<T>)));
 }
 
 /// Box and Muller: of a pair of words (even, odd place in the block), the even element is the cosine branch, the odd one the sine branch.
 template <class S, class W, class M>
 S normal(W even, W odd, M is_odd) {
-  using T = vmath::scalar_of<S>;
-  S radius = vmath::sqrt(S::constant(T(-2)) * vmath::log(S::constant(T(1)) - uniform<S>(even, kUniformBits<T>)));
-  S turns = uniform<S>(odd, kUniformBits<T>);
-  if constexpr (vmath::is_double<S>) {
-    S angle = S::constant(2 * std::numbers::pi) * turns;
-    return radius * vmath::select(is_odd, vmath::sin(angle), vmath::cos(angle));
-  } else {
-    return radius * sine_of_turns(turns, is_odd);
-  }
+  return normal_radius<S>(even) * sine_at(place_of_turns(uniform<S>(odd, kUniformBits<vmath::scalar_of<S>>)), is_odd);
+}
+
+/// Both normals of a pair of words, to the bits of normal().
+template <class S, class W>
+std::array<S, 2> normal_pair(W even, W odd) {
+  using M = vmath::mask_of<S>;
+  S radius = normal_radius<S>(even);
+  Place<S> place = place_of_turns(uniform<S>(odd, kUniformBits<vmath::scalar_of<S>>));
+  return {radius * sine_at(place, M::constant(false)), radius * sine_at(place, M::constant(true))};
 }
 
 }  // namespace kiln::ops::philox
