@@ -334,6 +334,14 @@ void Builder::call(Value callee, mlir::ValueRange operands) {
   LLVM::CallOp::create(builder_, location(), type, mlir::ValueRange(all));
 }
 
+Value Builder::call_pure(LLVM::LLVMFuncOp function, const Values& operands) {
+  mlir::OpBuilder::InsertionGuard guard(builder_);
+  hoist(operands, true);
+  auto call = LLVM::CallOp::create(builder_, location(), function, operands);
+  call.setCConv(function.getCConv());
+  return call.getResult();
+}
+
 mlir::Block* Builder::entry() {
   mlir::Operation* op = builder_.getInsertionBlock()->getParentOp();
   while (!mlir::isa<LLVM::LLVMFuncOp>(op)) op = op->getParentOp();

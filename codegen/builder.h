@@ -135,6 +135,8 @@ class Builder {
   Value pointer_to(Value address);
   /// Calls the function whose address is `callee`.
   void call(Value callee, mlir::ValueRange operands);
+  /// What a function of the module makes of the operands alone; hoisted as pure operations are.
+  Value call_pure(mlir::LLVM::LLVMFuncOp function, const Values& operands);
 
   mlir::Location location() { return location_; }
   /// The entry block of the function being built.

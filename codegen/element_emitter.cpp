@@ -64,8 +64,14 @@ bool BodyShapes::is_single(int node) const {
   return true;
 }
 
-ElementEmitter::ElementEmitter(Builder& b, const KernelSpec& spec, const KernelArguments& arguments)
-    : b_(b), spec_(spec), context_(arguments.context), shapes_(b, spec, arguments), indexing_(b), uses_(spec.body.size()) {
+ElementEmitter::ElementEmitter(Builder& b, const KernelSpec& spec, const KernelArguments& arguments, OutlinedOps* outlined)
+    : b_(b),
+      spec_(spec),
+      outlined_(outlined),
+      context_(arguments.context),
+      shapes_(b, spec, arguments),
+      indexing_(b),
+      uses_(spec.body.size()) {
   for (const BodyNode& n : spec.body) {
     for (std::int32_t o : n.operands) ++uses_[static_cast<std::size_t>(o)];
   }
@@ -157,9 +163,15 @@ Value ElementEmitter::elementwise(int node, const Position& at, const Mask& mask
   }
   const bool by_row = n.op == "div" && is_floating(dtype) && spec_.numerics != Numerics::strict && Builder::is_vector(operands[0]) &&
                       !Builder::is_vector(operands[1]);
-  Value result = by_row ? divide_by_scalar(operands[0], operands[1]) : emit_elementwise(b_, n.op, dtype, operands);
+  Value result = by_row ? divide_by_scalar(operands[0], operands[1]) : called_or_inline(n, dtype, operands);
   const bool keeps_halves = spec_.numerics != Numerics::strict || op.traits.exact;
   return keeps_halves ? result : round_half(result, n.dtype);
+}
+
+Value ElementEmitter::called_or_inline(const BodyNode& n, DType dtype, const Values& operands) {
+  const bool called = outlined_ != nullptr && outlined_->contains(n.op) && is_floating(dtype) && is_floating(n.dtype);
+  if (called && llvm::any_of(operands, &Builder::is_vector)) return outlined_->call(b_, n.op, dtype, operands);
+  return emit_elementwise(b_, n.op, dtype, operands);
 }
 
 Value ElementEmitter::divide_by_scalar(Value x, Value divisor) {
@@ -286,17 +298,18 @@ Value ElementEmitter::identity(const std::string& kind, DType t) {
   });
 }
 
-bool ElementEmitter::is_linear(int n) const {
+bool ElementEmitter::is_linear(int n) {
+  for (int next = static_cast<int>(linear_.size()); next <= n; ++next) linear_.push_back(keeps_place(next));
+  return linear_[static_cast<std::size_t>(n)];
+}
+
+bool ElementEmitter::keeps_place(int n) const {
   const BodyNode& node = this->node(n);
+  const auto linear = [&](std::int32_t operand) { return linear_[static_cast<std::size_t>(operand)]; };
   if (node.op.empty() || shapes_.is_single(n)) return true;
   const auto special = structural().find(node.op);
-  if (special == structural().end() || node.op == "cast" || node.op == "reshape") {
-    for (std::int32_t o : node.operands) {
-      if (!is_linear(o)) return false;
-    }
-    return true;
-  }
-  if (node.op == "broadcast") return shapes_.is_single(node.operands[0]) && is_linear(node.operands[0]);
+  if (special == structural().end() || node.op == "cast" || node.op == "reshape") return llvm::all_of(node.operands, linear);
+  if (node.op == "broadcast") return shapes_.is_single(node.operands[0]) && linear(node.operands[0]);
   return node.op == "constant" || node.op == "random" || (node.op == "iota" && node.shape.size() == 1);
 }
 

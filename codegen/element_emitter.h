@@ -7,6 +7,7 @@
 
 #include "codegen/builder.h"
 #include "codegen/index.h"
+#include "codegen/outlined_ops.h"
 #include "runtime/kernel_spec.h"
 
 namespace kiln::codegen {
@@ -51,7 +52,8 @@ class BodyShapes {
 /// Emits values of a body. One emitter serves one function.
 class ElementEmitter {
  public:
-  ElementEmitter(Builder& b, const runtime::KernelSpec& spec, const KernelArguments& arguments);
+  /// Ops that `outlined` contains are called; it may be null.
+  ElementEmitter(Builder& b, const runtime::KernelSpec& spec, const KernelArguments& arguments, OutlinedOps* outlined = nullptr);
 
   /// The node's value: a scalar where it is the same in all lanes, else a vector.
   Value value(int node, const Position& at, const Mask& mask);
@@ -84,7 +86,7 @@ class ElementEmitter {
   /// The value that combine() of that kind ignores, bit for bit.
   Value identity(const std::string& kind, DType t);
   /// True if every node that `n` needs lies at the same row-major position as `n`, so that axes do not matter.
-  bool is_linear(int n) const;
+  bool is_linear(int n);
   /// Conversions between memory and values.
   Value from_memory(Value v, DType t);
   Value to_memory(Value v, DType t);
@@ -98,7 +100,10 @@ class ElementEmitter {
   using Key = std::vector<std::int64_t>;
   Key key_of(int node, const Position& at, const Mask& mask) const;
   Value compute(int node, const Position& at, const Mask& mask);
+  /// is_linear(), of its operands' answers.
+  bool keeps_place(int n) const;
   Value elementwise(int node, const Position& at, const Mask& mask);
+  Value called_or_inline(const runtime::BodyNode& n, DType dtype, const Values& operands);
 
   /// x / divisor for a divisor that all lanes share, within 1.5 ulp: x times a reciprocal that is computed once.
   Value divide_by_scalar(Value x, Value divisor);
@@ -131,12 +136,14 @@ class ElementEmitter {
 
   Builder& b_;
   const runtime::KernelSpec& spec_;
+  OutlinedOps* outlined_;
   Value context_;
   BodyShapes shapes_;
   Indexing indexing_;
   std::map<Key, Value> memo_;
   std::map<int, Source> sources_;
   std::vector<int> uses_;
+  std::vector<bool> linear_;  ///< is_linear() of the first nodes
   std::map<int, Value> pointers_;
 };
 

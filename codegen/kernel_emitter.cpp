@@ -1,6 +1,8 @@
 // What kernel emitters share, and their dispatch.
 #include "codegen/kernel_emitter.h"
 
+#include <algorithm>
+
 #include "base/require.h"
 #include "ops/op.h"
 
@@ -15,8 +17,15 @@ namespace {
 constexpr std::int64_t kGrainCycles = 12000;
 }  // namespace
 
+namespace {
+/// Cost from which on a body is not written more than once: neither for independent chains nor for whole vectors without masks.
+constexpr int kLongBody = 150;
+}  // namespace
+
 KernelModule::KernelModule(mlir::MLIRContext& context, const runtime::KernelSpec& spec, const TargetHooks& hooks)
-    : spec_(spec), hooks_(hooks), builder_(&context), module_(mlir::ModuleOp::create(builder_.getUnknownLoc())) {}
+    : spec_(spec), hooks_(hooks), builder_(&context), module_(mlir::ModuleOp::create(builder_.getUnknownLoc())), outlined_(*module_) {
+  if (is_long() && is_narrow() && hooks.can_pass_vectors()) outlined_.choose(spec);
+}
 
 void KernelModule::add_function(const char* name, int extra, bool exported, const Body& body) {
   mlir::OpBuilder::InsertionGuard guard(builder_);
@@ -33,7 +42,8 @@ void KernelModule::add_function(const char* name, int extra, bool exported, cons
   auto end = LLVM::ReturnOp::create(builder_, b.location(), mlir::ValueRange{});
   builder_.setInsertionPoint(end);
   const Values extras(entry->args_begin() + 3, entry->args_end());
-  ElementEmitter e(b, spec_, KernelArguments::in_memory(b, entry->getArgument(0), entry->getArgument(1), entry->getArgument(2)));
+  ElementEmitter e(b, spec_, KernelArguments::in_memory(b, entry->getArgument(0), entry->getArgument(1), entry->getArgument(2)),
+                   &outlined_);
   Function f{b, e, entry->getArgument(0), entry->getArgument(1), entry->getArgument(2), extras};
   body(f);
 }
@@ -80,17 +90,39 @@ KernelModule::Extent KernelModule::extent(Builder& b, Value count, Value element
 
 std::int64_t KernelModule::grain_elements() const { return kGrainCycles / body_cost() * vector_lanes(); }
 
-namespace {
-/// Cost from which on a body is not written more than once: neither for independent chains nor for whole vectors without masks.
-constexpr int kLongBody = 150;
-}  // namespace
-
 bool KernelModule::is_long() const { return body_cost() > kLongBody; }
+
+bool KernelModule::is_narrow() const {
+  constexpr int kFew = 6;
+  // What is read or the same for all elements is had where it is used.
+  const auto counts = [&](std::int32_t n) {
+    const std::string& name = spec_.body[static_cast<std::size_t>(n)].op;
+    const ops::OpDef* op = name.empty() ? nullptr : ops::find_op(name);
+    return op != nullptr && op->kind == ops::OpKind::elementwise;
+  };
+  std::vector<std::int32_t> last_use(spec_.body.size(), -1);
+  const auto size = static_cast<std::int32_t>(spec_.body.size());
+  for (std::int32_t i = 0; i < size; ++i) {
+    for (std::int32_t o : spec_.body[static_cast<std::size_t>(i)].operands) last_use[static_cast<std::size_t>(o)] = i;
+  }
+  std::vector<int> ends(spec_.body.size());  // by the node that uses them last
+  int live = 0, most = 0;
+  for (std::int32_t i = 0; i < size; ++i) {
+    const std::int32_t last = last_use[static_cast<std::size_t>(i)];
+    if (counts(i)) most = std::max(most, ++live);
+    if (counts(i) && last >= 0) ++ends[static_cast<std::size_t>(last)];
+    live -= ends[static_cast<std::size_t>(i)];
+  }
+  return most <= kFew;
+}
 
 int KernelModule::wide_lanes() const {
   constexpr int kLongChain = 20;
   const int cost = body_cost();
-  return cost >= kLongChain && cost <= kLongBody ? 2 * vector_lanes() : vector_lanes();
+  int registers = 1;
+  if (cost >= kLongChain) registers = 2;
+  if (is_long()) registers = !outlined_.empty() ? 4 : is_narrow() ? 2 : 1;
+  return registers * vector_lanes();
 }
 
 void vector_loop(Builder& b, Value begin, Value end, int lanes, const std::function<void(Value first, const Mask& mask)>& f) {

@@ -46,8 +46,11 @@ class KernelModule {
   int body_cost() const;
   /// Masks cost little beside the body, and compiling it twice much.
   bool is_long() const;
+  /// Few values of the body are needed at a time.
+  bool is_narrow() const;
   /// The lanes of several registers where chains of dependent operations are long, else vector_lanes(). The backend splits wide vectors
-  /// operation by operation, so that chains alternate and more of them fit into the processor's window.
+  /// operation by operation, so that chains alternate and more of them fit into the processor's window. Long bodies get them if they
+  /// are narrow.
   int wide_lanes() const;
   /// `count` units of `elements` elements each, of which a thread gets as many as are worth it.
   Extent extent(Builder& b, Value count, Value elements) const;
@@ -59,6 +62,7 @@ class KernelModule {
   const TargetHooks& hooks_;
   mlir::OpBuilder builder_;
   mlir::OwningOpRef<mlir::ModuleOp> module_;
+  OutlinedOps outlined_;
 };
 
 /// Elements [begin, end) in steps of `lanes`; the last step is masked. f gets the first index and the mask.

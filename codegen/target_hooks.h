@@ -28,6 +28,9 @@ class TargetHooks {
   /// True where rounding to an integral float is an instruction.
   virtual bool has_round() const { return target_.isa != Isa::baseline; }
 
+  /// True where vectors of any length are passed to functions in registers.
+  virtual bool can_pass_vectors() const { return !target_.is_aarch64(); }
+
   /// `type` (a vector of memory elements) from consecutive elements; masked-off lanes are not touched and read as zero. mask may be null.
   virtual mlir::Value load(Builder& b, mlir::Value pointer, mlir::VectorType type, mlir::Value mask, bool invariant) const;
   virtual void store(Builder& b, mlir::Value vector, mlir::Value pointer, mlir::Value mask) const;

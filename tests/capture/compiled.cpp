@@ -11,6 +11,7 @@
 #include <tuple>
 #include <vector>
 
+#include "base/target.h"
 #include "runtime/compile.h"
 #include "tests/catch.h"
 
@@ -206,4 +207,27 @@ TEST_CASE("texts and costs of the stages") {
   CHECK_FALSE(c.ir(Stage::assembly).empty());
   CHECK(c.cost().launches == 1);
   CHECK(c.cost().optimized_ops <= c.cost().captured_ops);
+}
+
+TEST_CASE("long bodies call their functions, in as many registers as fit, to the bits of eager code") {
+  if (!have_compiler()) return;
+  // Each value is used twice, so that there are 2^60 ways through it.
+  const auto diamonds = [](Tensor x) {
+    for (int i = 0; i < 60; ++i) x = maximum(x * 1.25 + 0.125, -0.5) - x * 0.5;
+    return x;
+  };
+  const auto transcendental = [](Tensor x) {
+    for (int i = 0; i < 12; ++i) x = tanh(x * 1.25) + log1p(exp(x)) * sin(x);
+    return x;
+  };
+  auto compiled_diamonds = function(diamonds, {.strict = true}), compiled = function(transcendental, {.strict = true});
+  for (std::int64_t n : {1, 15, 16, 63, 64, 65, 1000}) {
+    CAPTURE(n);
+    Tensor x = random::normal({n}) * 3.0;
+    x = where(abs(x) > 6.0, NAN, where(x > 5.0, INFINITY, x));
+    CHECK(equal_values(compiled_diamonds(x), diamonds(x)));
+    CHECK(equal_values(compiled(x), transcendental(x)));
+  }
+  if (current_target().is_aarch64()) return;
+  CHECK(compiled.concrete(random::normal({1000})).ir(Stage::llvm).find("@\"tanh.vector<") != std::string::npos);
 }
