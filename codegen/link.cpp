@@ -1,6 +1,8 @@
 // Linking in this process, by LLD.
 #include <lld/Common/Driver.h>
+#include <llvm/Support/Signals.h>
 #include <llvm/Support/raw_ostream.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -73,11 +75,35 @@ class ScratchDirectory {
   std::string path_;
 };
 
+/// LLVM handles signals once it has written a file, on a stack of its own. At the end of the scope they are the process's again.
+/// One at a time.
+class OwnSignals {
+ public:
+  OwnSignals() {
+    alignas(16) static char memory[128 << 10];  // more than LLVM asks for, so that it allocates none
+    stack_t ours{};
+    ours.ss_sp = memory;
+    ours.ss_size = sizeof memory;
+    replaced_ = sigaltstack(&ours, &before_) == 0;
+  }
+  ~OwnSignals() {
+    llvm::sys::unregisterHandlers();
+    if (replaced_) sigaltstack(&before_, nullptr);
+  }
+  OwnSignals(const OwnSignals&) = delete;
+  OwnSignals& operator=(const OwnSignals&) = delete;
+
+ private:
+  stack_t before_{};
+  bool replaced_ = false;
+};
+
 }  // namespace
 
 std::string link_shared(const std::string& object) {
   static std::mutex one_at_a_time;
   const std::lock_guard lock(one_at_a_time);
+  const OwnSignals signals;
   MemoryFile input("kiln-object");
   const ScratchDirectory output;
   input.write_all(object);

@@ -1,6 +1,9 @@
 // State and side effects of traced functions: variables in and out, exceptions, C++ effects at trace time, names and signatures.
 #include <kiln/kiln.h>
 
+#include <signal.h>
+
+#include <chrono>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -170,4 +173,30 @@ TEST_CASE("run_eagerly runs the body itself") {
   CHECK(f(-2.f).item<float>() == -3);
   run_eagerly(false);
   CHECK(calls == 3);
+}
+
+TEST_CASE("compiling leaves the process's signal handlers and signal stacks alone") {
+  // A number that no kernel has had before, so that no cache has its code.
+  const auto number = static_cast<float>(std::chrono::steady_clock::now().time_since_epoch().count() % 1000003) * 1.5F;
+  struct State {
+    std::vector<void (*)(int)> handlers;
+    void* stack;
+    bool operator==(const State&) const = default;
+  };
+  const auto state = [] {
+    State s;
+    for (int number = 1; number < SIGRTMIN; ++number) {
+      struct sigaction action{};
+      sigaction(number, nullptr, &action);
+      s.handlers.push_back(action.sa_handler);
+    }
+    stack_t stack{};
+    sigaltstack(nullptr, &stack);
+    s.stack = stack.ss_sp;
+    return s;
+  };
+  const State before = state();
+  auto f = kiln::function([number](Tensor x) { return tanh(x) * number; });
+  CHECK(f(tensor({0.f})).item<float>() == 0);
+  CHECK(state() == before);
 }
