@@ -24,36 +24,55 @@ void emit_row(const KernelModule& m, ElementEmitter& e, const RowPosition& row, 
                [&](Value i, const Mask& mask) { emit_outputs(e, {row.at({i, lanes > 1 ? 1 : 0, {}, by_fours && lanes >= 4})}, mask); });
 }
 
-/// More parts are told apart element by element.
-constexpr std::size_t kMaxParts = 8;
-
-/// A concat along the inner axis of the nest, or -1: its parts are visited one after the other.
-int inner_concat(const ElementEmitter& e, const LoopNest& nest) {
-  for (std::size_t n = 0; n < e.spec().body.size(); ++n) {
-    const runtime::BodyNode& node = e.spec().body[n];
-    if (node.op != "concat" || node.operands.size() > kMaxParts || node.shape != e.node(nest.node).shape) continue;
-    if (node.attrs.get<std::int64_t>("axis") == nest.rank - 1) return static_cast<int>(n);
+/// A concat of the nest's elements, whose parts are visited one after the other: asking for each element which part it lies in takes
+/// several times as long.
+class Parts {
+ public:
+  Parts(ElementEmitter& e, const LoopNest& nest) : e_(e), b_(e.builder()), rank_(nest.rank) {
+    for (std::size_t n = 0; concat_ < 0 && n < e.spec().body.size(); ++n) {
+      const runtime::BodyNode& node = e.spec().body[n];
+      if (node.op != "concat" || node.shape != e.node(nest.node).shape) continue;
+      concat_ = static_cast<int>(n);
+      axis_ = static_cast<int>(node.attrs.get<std::int64_t>("axis"));
+    }
   }
-  return -1;
-}
 
-/// emit_row in pieces, in each of which the concat is one of its operands.
-void emit_row_of_parts(const KernelModule& m, ElementEmitter& e, const RowPosition& row, Value begin, Value end, int lanes, int concat) {
-  Builder& b = e.builder();
-  Value first = b.integer(0);
-  for (const std::int32_t part : e.node(concat).operands) {
-    const std::size_t axis = e.node(concat).shape.size() - 1;
-    Value last = b.add(first, e.shapes().length(part, static_cast<int>(axis)));
-    e.set_source(concat, [&e, &b, concat, part, first, axis](const Position& at, const Mask& mask) {
-      Position from = e.by_axes(concat, at);
-      from.at[axis] = e.indexing().add(from.at[axis], Index{b.sub(b.integer(0), first)});
-      return e.value(part, from, mask);
+  bool any() const { return concat_ >= 0; }
+  bool are_rows() const { return axis_ == 0 && rank_ > 1; }
+  bool are_within_rows() const { return axis_ == rank_ - 1; }
+  int axis() const { return axis_; }
+
+  /// Calls visit(first, last) for each part, places [first, last) along the axis, with the concat being that part.
+  void each(const std::function<void(Value first, Value last)>& visit) {
+    Value first = b_.integer(0);
+    const auto axis = static_cast<std::size_t>(axis_);
+    for (const std::int32_t part : e_.node(concat_).operands) {
+      Value last = b_.add(first, e_.shapes().length(part, axis_));
+      e_.set_source(concat_, [this, part, first, axis](const Position& at, const Mask& mask) {
+        Position from = e_.by_axes(concat_, at);
+        from.at[axis] = e_.indexing().add(from.at[axis], Index{b_.sub(b_.integer(0), first)});
+        return e_.value(part, from, mask);
+      });
+      visit(first, last);
+      first = last;
+    }
+    e_.set_source(concat_, {});
+  }
+
+  /// The same for what of [begin, end) lies in each part of `scale` steps a place.
+  void each_in(Value begin, Value end, Value scale, const std::function<void(Value begin, Value end)>& visit) {
+    each([&](Value first, Value last) {
+      Value from = b_.max_signed(begin, b_.mul(first, scale));
+      visit(from, b_.max_signed(from, b_.min_signed(end, b_.mul(last, scale))));
     });
-    emit_row(m, e, row, b.max_signed(begin, first), b.max_signed(b.max_signed(begin, first), b.min_signed(end, last)), lanes, false);
-    first = last;
   }
-  e.set_source(concat, {});
-}
+
+ private:
+  ElementEmitter& e_;
+  Builder& b_;
+  int rank_;
+  int concat_ = -1, axis_ = 0;
+};
 
 /// Outputs from this size on are no longer in the caches when somebody reads them: they go past them, which saves reading their lines.
 constexpr std::int64_t kStreamBytes = std::int64_t{32} << 20;
@@ -126,15 +145,37 @@ void emit_range(KernelModule& m, Function& f) {
     emit_transposed_units(m, f.e, nest, *reads, f.extra[0], f.extra[1]);
     return;
   }
-  const int concat = inner_concat(f.e, nest);
-  b.loop(f.extra[0], f.extra[1], b.integer(1), [&](Value unit) {
+  Parts parts(f.e, nest);
+  const auto row_of_unit = [&](Value unit, const std::function<void(const RowPosition& row, Value place, Value begin, Value end)>& emit) {
     auto [row, chunk] = f.e.indexing().divide({unit}, per_row);
     Value begin = b.mul(chunk.base, b.integer(kChunk));
-    Value end = b.min_signed(b.add(begin, b.integer(kChunk)), inner);
     const RowPosition position(f.e, nest, row.base);
-    if (concat >= 0) return emit_row_of_parts(m, f.e, position, begin, end, lanes, concat);
-    emit_row(m, f.e, position, begin, end, lanes, true);
-  });
+    emit(position, parts.any() && !parts.are_within_rows() ? position.at({}).at[static_cast<std::size_t>(parts.axis())].base : Value(),
+         begin, b.min_signed(b.add(begin, b.integer(kChunk)), inner));
+  };
+  const auto plain_row = [&](const RowPosition& row, Value, Value begin, Value end) { emit_row(m, f.e, row, begin, end, lanes, true); };
+  if (parts.any() && nest.rank == 1) {
+    Value begin = b.mul(f.extra[0], b.integer(kChunk)), end = b.min_signed(b.mul(f.extra[1], b.integer(kChunk)), inner);
+    const RowPosition row(f.e, nest, {});
+    parts.each_in(begin, end, b.integer(1), [&](Value begin, Value end) { emit_row(m, f.e, row, begin, end, lanes, false); });
+  } else if (parts.any() && parts.are_rows()) {
+    Value units_of_place = per_row;
+    for (int axis = 1; axis + 1 < nest.rank; ++axis) units_of_place = b.mul(units_of_place, f.e.shapes().length(nest.node, axis));
+    parts.each_in(f.extra[0], f.extra[1], units_of_place,
+                  [&](Value begin, Value end) { b.loop(begin, end, b.integer(1), [&](Value unit) { row_of_unit(unit, plain_row); }); });
+  } else {
+    b.loop(f.extra[0], f.extra[1], b.integer(1), [&](Value unit) {
+      row_of_unit(unit, [&](const RowPosition& row, Value place, Value begin, Value end) {
+        if (!parts.any()) return plain_row(row, place, begin, end);
+        if (parts.are_within_rows())
+          return parts.each_in(begin, end, b.integer(1), [&](Value begin, Value end) { emit_row(m, f.e, row, begin, end, lanes, false); });
+        parts.each([&](Value first, Value last) {
+          Value here = b.bit_and(b.compare(mlir::arith::CmpIPredicate::sge, place, first), b.less(place, last));
+          b.branch(here, [&] { plain_row(row, place, begin, end); });
+        });
+      });
+    });
+  }
 }
 
 }  // namespace

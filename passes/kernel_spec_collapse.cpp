@@ -134,8 +134,14 @@ class Collapser {
     const AxisLabels& labels = labels_[at(n)];
     std::vector<std::vector<int>> axes;  // kept axes of each tensor
     for (std::size_t t = 0; t < labels.tensors.size(); ++t) axes.push_back(kept_axes(tensor(n, t)));
+    const int joined = joined_with_next(n, axes);
     for (std::size_t t = 0; t < axes.size(); ++t) {
-      for (std::size_t i = 0; i + 1 < axes[t].size(); ++i) tie_pair(n, axes, t, i);
+      for (std::size_t i = 0; i + 1 < axes[t].size(); ++i) {
+        if (axes[t][i] == joined)
+          split_.tie(axis_id(n, joined), axis_id(tensor(n, t), joined));
+        else
+          tie_pair(n, axes, t, i);
+      }
     }
     if (body_[at(n)].attrs.has("dims")) harden_stretched(n);
     if (n == keep_split_) {
@@ -144,6 +150,16 @@ class Collapser {
         if (own[i] < split_axis_ && own[i + 1] >= split_axis_) split_.harden(axis_id(n, own[i]));
       }
     }
+  }
+
+  /// The axis of a concat if it may be merged with the next one, which then is part of what lies end to end; else -1. That one is whole in
+  /// every operand and in the result.
+  int joined_with_next(int n, const std::vector<std::vector<int>>& axes) const {
+    const DraftNode& d = body_[at(n)];
+    if (d.op == nullptr || d.op->name != "concat" || axes.back().empty()) return -1;
+    const auto axis = static_cast<int>(d.attrs.get<std::int64_t>("axis"));
+    const bool alike = std::all_of(axes.begin(), axes.end(), [&](const std::vector<int>& kept) { return kept == axes.back(); });
+    return alike && axes.back().back() != axis ? axis : -1;
   }
 
   /// Where an axis of length 1 that stays is stretched, the result keeps an axis for it.

@@ -231,3 +231,37 @@ TEST_CASE("long bodies call their functions, in as many registers as fit, to the
   if (current_target().is_aarch64()) return;
   CHECK(compiled.concrete(random::normal({1000})).ir(Stage::llvm).find("@\"tanh.vector<") != std::string::npos);
 }
+
+TEST_CASE("concats of many parts along any axis are eager's, parts of rows, whole rows and slabs") {
+  if (!have_compiler()) return;
+  for (int axis : {0, 1, 2}) {
+    for (int parts : {2, 9, 40}) {
+      CAPTURE(axis, parts);
+      // With a bias along the last axis, the axes before it stay apart; without, everything after the concat's axis is one.
+      for (bool bias : {false, true}) {
+        const auto join = [=](Tensor x, Tensor b) {
+          std::vector<Tensor> all;
+          for (int i = 0; i < parts; ++i) all.push_back(i % 3 == 0 ? x : bias ? x * (1.0 + i) + b : x * (1.0 + i) - exp(x));
+          Tensor joined = concat(all, axis);
+          return std::tuple{joined * 2.0, abs(joined)};
+        };
+        auto compiled = function(join, {.strict = true});
+        Tensor x = random::normal({3, 5, 37}), b = random::normal({37});
+        const auto [twice, magnitude] = compiled(x, b);
+        const auto [want_twice, want_magnitude] = join(x, b);
+        CHECK(equal_values(twice, want_twice));
+        CHECK(equal_values(magnitude, want_magnitude));
+      }
+    }
+  }
+  const auto join = [](Tensor x, Tensor y) { return concat({x * 2.0, y, x + 1.0, exp(y)}, 0); };
+  auto any_length = function(
+      join, {.input_signature = {{DType::float32, {Dim::symbol("n"), 4}}, {DType::float32, {Dim::symbol("m"), 4}}}, .strict = true});
+  for (std::int64_t n : {0, 1, 700}) {
+    for (std::int64_t m : {0, 3, 5000}) {
+      CAPTURE(n, m);
+      Tensor x = random::normal({n, 4}), y = random::normal({m, 4});
+      CHECK(equal_values(any_length(x, y), join(x, y)));
+    }
+  }
+}
