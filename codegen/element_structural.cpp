@@ -70,24 +70,41 @@ Value ElementEmitter::transpose(int node, const Position& at, const Mask& mask) 
 Value ElementEmitter::reshape(int node, const Position& at, const Mask& mask) {
   const int x = this->node(node).operands[0];
   if (at.linear) return value(x, at, mask);
-  // Where only axes of length 1 come or go, the other indices stay.
-  Position from;
-  int axis = 0;
-  const int rank = shapes_.rank(node);
-  bool same = true;
-  for (int to = 0; to < shapes_.rank(x) && same; ++to) {
-    if (shapes_.is_length(x, to, 1)) {
-      from.at.push_back(indexing_.constant(0));
-      continue;
+  const auto long_axes = [&](int n) {
+    llvm::SmallVector<std::size_t> axes;
+    for (int axis = 0; axis < shapes_.rank(n); ++axis) {
+      if (!shapes_.is_length(n, axis, 1)) axes.push_back(static_cast<std::size_t>(axis));
     }
-    while (axis < rank && shapes_.is_length(node, axis, 1)) ++axis;
-    same = axis < rank && shapes_.same_length(node, axis, x, to);
-    if (same) from.at.push_back(at.at[static_cast<std::size_t>(axis++)]);
+    return axes;
+  };
+  const llvm::SmallVector<std::size_t> own = long_axes(node), other = long_axes(x);
+  const std::size_t most = std::min(own.size(), other.size());
+  const auto same = [&](std::size_t a, std::size_t b) {
+    return shapes_.same_length(node, static_cast<int>(own[a]), x, static_cast<int>(other[b]));
+  };
+  // The first and the last axes that are the same keep their indices.
+  std::size_t first = 0, last = 0;
+  while (first < most && same(first, first)) ++first;
+  while (last < most - first && same(own.size() - 1 - last, other.size() - 1 - last)) ++last;
+  const bool all_same = first + last == own.size() && first + last == other.size();
+  if (last == 0 && !all_same) return value(x, {{row_major(node, at)}, true}, mask);
+  Position from;
+  from.at.assign(static_cast<std::size_t>(shapes_.rank(x)), indexing_.constant(0));
+  for (std::size_t i = 0; i < first; ++i) from.at[other[i]] = at.at[own[i]];
+  for (std::size_t i = 1; i <= last; ++i) from.at[other[other.size() - i]] = at.at[own[own.size() - i]];
+  // What lies between is numbered in row-major order.
+  Index rest = indexing_.constant(0);
+  for (std::size_t i = first; i < own.size() - last; ++i) {
+    rest = indexing_.add(indexing_.multiply(rest, shapes_.length(node, static_cast<int>(own[i]))), at.at[own[i]]);
   }
-  while (axis < rank && shapes_.is_length(node, axis, 1)) ++axis;
-  if (!same || axis < rank) {
-    from.at.assign(1, row_major(node, at));
-    from.linear = true;
+  for (std::size_t i = other.size() - last; i-- > first;) {
+    if (i == first) {
+      from.at[other[i]] = rest;
+      break;
+    }
+    auto [quotient, remainder] = indexing_.divide(rest, shapes_.length(x, static_cast<int>(other[i])));
+    from.at[other[i]] = remainder;
+    rest = quotient;
   }
   return value(x, from, mask);
 }
