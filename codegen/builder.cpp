@@ -1,8 +1,10 @@
 // Builder's operations.
 #include "codegen/builder.h"
 
+#include <fmt/format.h>
 #include <mlir/IR/Matchers.h>
 
+#include <algorithm>
 #include <numeric>
 
 namespace kiln::codegen {
@@ -317,6 +319,62 @@ void Builder::branch(Value condition, const std::function<void()>& then) {
   mlir::OpBuilder::InsertionGuard guard(builder_);
   builder_.setInsertionPointToStart(&op.getThenRegion().front());
   then();
+}
+
+LLVM::LLVMFuncOp Builder::slow_function(std::string_view name, Type x, Type results, const std::function<Values(Value x)>& slow) {
+  auto module = entry()->getParentOp()->getParentOfType<mlir::ModuleOp>();
+  const auto vector = mlir::dyn_cast<mlir::VectorType>(x);
+  const std::string symbol =
+      fmt::format("{}_f{}x{}", name, element_type(x).getIntOrFloatBitWidth(), vector ? static_cast<int>(vector.getNumElements()) : 1);
+  if (auto made = module.lookupSymbol<LLVM::LLVMFuncOp>(symbol)) return made;
+  mlir::OpBuilder::InsertionGuard guard(builder_);
+  builder_.setInsertionPointToStart(module.getBody());
+  auto function = LLVM::LLVMFuncOp::create(builder_, location(), symbol, LLVM::LLVMFunctionType::get(results, {x}), LLVM::Linkage::Internal,
+                                           false, LLVM::CConv::Fast);
+  const auto nothing = LLVM::ModRefInfo::NoModRef;
+  function.setMemoryEffectsAttr(
+      LLVM::MemoryEffectsAttr::get(builder_.getContext(), {nothing, nothing, nothing, nothing, nothing, nothing}));
+  function.setWillReturn(true);
+  // What calls a cold function is rare.
+  function.setPassthroughAttr(builder_.getStrArrayAttr({"cold"}));
+  builder_.setInsertionPointToEnd(function.addEntryBlock(builder_));
+  // Operations are placed before the end of the block.
+  Value none = LLVM::UndefOp::create(builder_, location(), results);
+  auto end = LLVM::ReturnOp::create(builder_, location(), none);
+  builder_.setInsertionPoint(end);
+  Value all = none;
+  const Values found = slow(function.getArgument(0));
+  for (std::size_t i = 0; i < found.size(); ++i)
+    all = LLVM::InsertValueOp::create(builder_, location(), all, found[i], static_cast<std::int64_t>(i));
+  end->setOperand(0, all);
+  return function;
+}
+
+Values Builder::where_rare(Value rare, const Values& usual, std::string_view name, Value x, const std::function<Values(Value x)>& slow) {
+  // By registers: the function is as small as can be.
+  const int all = lanes_of(x);
+  const int lanes = std::min(all, hooks_.vector_bytes() * 8 / static_cast<int>(element_type(x).getIntOrFloatBitWidth()));
+  llvm::SmallVector<Type> types;
+  for (Value u : usual) types.push_back(vector_of(element_type(u), lanes));
+  const Type part_type = vector_of(element_type(x), lanes);
+  auto function = slow_function(name, part_type, LLVM::LLVMStructType::getLiteral(builder_.getContext(), types), slow);
+  const auto replaced = [&] {
+    llvm::SmallVector<Values> found(usual.size());
+    for (int first = 0; first < all; first += lanes) {
+      Value part = call_pure(function, {lanes == all ? x : slice(x, first, lanes)});
+      for (std::size_t i = 0; i < usual.size(); ++i)
+        found[i].push_back(LLVM::ExtractValueOp::create(builder_, location(), part, static_cast<std::int64_t>(i)));
+    }
+    Values chosen;
+    for (std::size_t i = 0; i < usual.size(); ++i) chosen.push_back(select(rare, concat(found[i]), usual[i]));
+    return chosen;
+  };
+  Value any = is_vector(rare) ? pure<mlir::vector::ReductionOp>({rare}, mlir::vector::CombiningKind::OR, rare) : rare;
+  mlir::OpBuilder::InsertionGuard guard(builder_);
+  Values operands = usual;
+  operands.push_back(any);
+  hoist(operands, true);
+  return branch(any, mlir::ValueRange(usual).getTypes(), replaced, [&] { return usual; });
 }
 
 Value Builder::address_of(Value pointer) { return pure<LLVM::PtrToIntOp>({pointer}, i64(), pointer); }

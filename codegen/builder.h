@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "base/kernel_abi.h"
 #include "codegen/target_hooks.h"
@@ -130,6 +131,9 @@ class Builder {
   void loop(Value begin, Value end, Value step, const std::function<void(Value induction)>& body);
   Values branch(Value condition, mlir::TypeRange types, const std::function<Values()>& then, const std::function<Values()>& otherwise);
   void branch(Value condition, const std::function<void()>& then);
+  /// `usual`, replaced lane by lane where the mask `rare` is true by what slow(x) gives, which is skipped where `rare` is false in all
+  /// lanes. slow() emits the body of a function of its own, called by all that give this `name` and type of x.
+  Values where_rare(Value rare, const Values& usual, std::string_view name, Value x, const std::function<Values(Value x)>& slow);
   /// A pointer as an i64, and back.
   Value address_of(Value pointer);
   Value pointer_to(Value address);
@@ -145,6 +149,8 @@ class Builder {
   bool available(Value v);
 
  private:
+  /// The function of where_rare(), made if this module has none yet.
+  mlir::LLVM::LLVMFuncOp slow_function(std::string_view name, Type x, Type results, const std::function<Values(Value x)>& slow);
   /// Moves the insertion point before the outermost loop that computes none of the operands.
   void hoist(llvm::ArrayRef<Value> operands, bool out_of_branches);
   void match(Value& a, Value& b);

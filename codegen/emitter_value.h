@@ -1,5 +1,7 @@
 // Emitted<T>: the S of ops/vmath.h that writes code. An op's scalar() template over it emits that op on a scalar or a vector of lanes.
 #pragma once
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
@@ -75,6 +77,19 @@ struct Emitted {
   }
   static Emitted select(EmittedMask m, Emitted a, Emitted b) { return {builder().select(m.v, a.v, b.v)}; }
   static Emitted fma(Emitted a, Emitted b, Emitted c) { return {builder().fma(a.v, b.v, c.v)}; }
+  template <class Slow, std::size_t N>
+  static std::array<Emitted, N> where_rare(EmittedMask rare, const std::array<Emitted, N>& usual, Emitted x) {
+    Values values;
+    for (const Emitted& u : usual) values.push_back(u.v);
+    const Values chosen = builder().where_rare(rare.v, values, Slow::name, x.v, [](Value x) {
+      Values found;
+      for (const Emitted& u : Slow()(Emitted{x})) found.push_back(u.v);
+      return found;
+    });
+    std::array<Emitted, N> result;
+    for (std::size_t i = 0; i < N; ++i) result[i].v = chosen[i];
+    return result;
+  }
 
   friend Emitted operator+(Emitted a, Emitted b) { return {builder().add(a.v, b.v)}; }
   friend Emitted operator-(Emitted a, Emitted b) { return {builder().sub(a.v, b.v)}; }

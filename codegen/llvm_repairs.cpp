@@ -4,6 +4,7 @@
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/InstIterator.h>
 #include <llvm/IR/Instructions.h>
+#include <llvm/IR/IntrinsicInst.h>
 #include <llvm/IR/Module.h>
 
 #include <vector>
@@ -52,6 +53,25 @@ void repair_masked_logic(llvm::Module& module) {
       llvm::Value* chosen = b.CreateSelect(s->getCondition(), difference, llvm::Constant::getNullValue(s->getType()));
       s->replaceAllUsesWith(b.CreateXor(y, chosen));
       s->eraseFromParent();
+    }
+  }
+}
+
+void widen_half_rounding(llvm::Module& module) {
+  for (llvm::Function& f : module) {
+    std::vector<llvm::IntrinsicInst*> found;
+    for (llvm::Instruction& i : llvm::instructions(f)) {
+      auto* call = llvm::dyn_cast<llvm::IntrinsicInst>(&i);
+      if (call == nullptr || !call->getType()->getScalarType()->isHalfTy()) continue;
+      const llvm::Intrinsic::ID id = call->getIntrinsicID();
+      if (id == llvm::Intrinsic::floor || id == llvm::Intrinsic::roundeven) found.push_back(call);
+    }
+    for (llvm::IntrinsicInst* call : found) {
+      llvm::IRBuilder<> b(call);
+      llvm::Type* wide = call->getType()->getWithNewType(b.getFloatTy());
+      llvm::Value* rounded = b.CreateUnaryIntrinsic(call->getIntrinsicID(), b.CreateFPExt(call->getArgOperand(0), wide));
+      call->replaceAllUsesWith(b.CreateFPTrunc(rounded, call->getType()));
+      call->eraseFromParent();
     }
   }
 }

@@ -11,4 +11,8 @@ namespace kiln::codegen {
 /// its operands. Such selects are written as y ^ (c ? x ^ y : 0) instead.
 void repair_masked_logic(llvm::Module& module);
 
+/// LLVM 22.1 narrows the rounding of a float16 widened to float32 to one of float16, and then emits it lane by lane where the target has
+/// none. Widens it again, which gives the same results.
+void widen_half_rounding(llvm::Module& module);
+
 }  // namespace kiln::codegen

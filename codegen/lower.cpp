@@ -245,6 +245,7 @@ void prepare(llvm::Module& module, llvm::TargetMachine& machine, const Target& t
 
 void finish(llvm::Module& module, llvm::TargetMachine& machine, const Target& target) {
   optimize(module, machine);
+  widen_half_rounding(module);
   if (target.isa == Isa::avx512) repair_masked_logic(module);
 }
 

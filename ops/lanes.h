@@ -3,6 +3,7 @@
 #pragma once
 #include <kiln/dtype.h>
 
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -103,6 +104,24 @@ struct Mask {
     for (int i = 0; i < kChunks; ++i) m.v[i] = ~v[i];
     return m;
   }
+  /// True if any lane is.
+  KILN_INLINE bool any() const {
+    Native all = v[0];
+    for (int i = 1; i < kChunks; ++i) all = all | v[i];
+#if defined(__AVX512F__)
+    if constexpr (sizeof(Native) == 64) return _mm512_test_epi32_mask((__m512i)all, (__m512i)all) != 0;
+#endif
+#if defined(__AVX2__)
+    if constexpr (sizeof(Native) == 32) return _mm256_movemask_epi8((__m256i)all) != 0;
+#endif
+#if defined(__SSE2__)
+    if constexpr (sizeof(Native) == 16) return _mm_movemask_epi8((__m128i)all) != 0;
+#endif
+    for (int i = 0; i < kPart; ++i) {
+      if (all[i] != 0) return true;
+    }
+    return false;
+  }
   KILN_INLINE friend Mask operator==(Mask a, Mask b) { return ~(a ^ b); }
   KILN_INLINE friend Mask operator!=(Mask a, Mask b) { return a ^ b; }
   KILN_INLINE friend Mask operator<(Mask a, Mask b) { return ~a & b; }
@@ -185,6 +204,13 @@ struct Lanes {
     return a;
   }
 
+  template <class Slow, std::size_t N>
+  KILN_INLINE static std::array<Lanes, N> where_rare(mask rare, const std::array<Lanes, N>& usual, Lanes x) {
+    if (!rare.any()) [[likely]]
+      return usual;
+    return replace<Slow>(rare, usual, x);
+  }
+
   KILN_INLINE Lanes operator~() const
     requires(!kFloating)
   {
@@ -251,6 +277,13 @@ struct Lanes {
   }
 
  private:
+  template <class Slow, std::size_t N>
+  [[gnu::noinline, gnu::flatten]] static std::array<Lanes, N> replace(mask rare, std::array<Lanes, N> usual, Lanes x) {
+    const std::array<Lanes, N> found = Slow()(x);
+    for (std::size_t i = 0; i < N; ++i) usual[i] = select(rare, found[i], usual[i]);
+    return usual;
+  }
+
   template <class U>
   KILN_INLINE Lanes<U, W> bits() const {
     Lanes<U, W> x;
@@ -321,6 +354,38 @@ struct Lanes {
     return magnitude < limit ? rounded : x;
   }
 };
+
+// --- what AVX-512 has instructions for ------------------------------------------------------------------------------
+
+// Overloads of vmath's functions of these names, with the same results. Argument-dependent lookup prefers them to its templates.
+#if defined(__AVX512DQ__)
+namespace detail {
+/// Answers of log_specials() by the kind of its argument; codegen's TargetHooks::log_specials has the same.
+inline constexpr int kLogAnswers = 0x03530422;
+}  // namespace detail
+
+KILN_INLINE Lanes<float, 16> scale(Lanes<float, 16> p, Lanes<std::int32_t, 16>, Lanes<float, 16> n) {
+  p.v[0] = (Lanes<float, 16>::Native)_mm512_scalef_ps((__m512)p.v[0], (__m512)n.v[0]);
+  return p;
+}
+
+KILN_INLINE Lanes<double, 8> scale(Lanes<double, 8> p, Lanes<std::int64_t, 8> n) {
+  p.v[0] = (Lanes<double, 8>::Native)_mm512_scalef_pd((__m512d)p.v[0], _mm512_cvtepi64_pd((__m512i)n.v[0]));
+  return p;
+}
+
+KILN_INLINE Lanes<float, 16> log_specials(Lanes<float, 16> x, Lanes<float, 16> result) {
+  const __m512i table = _mm512_set1_epi32(detail::kLogAnswers);
+  result.v[0] = (Lanes<float, 16>::Native)_mm512_fixupimm_ps((__m512)result.v[0], (__m512)x.v[0], table, 0);
+  return result;
+}
+
+KILN_INLINE Lanes<double, 8> log_specials(Lanes<double, 8> x, Lanes<double, 8> result) {
+  const __m512i table = _mm512_set1_epi64(detail::kLogAnswers);
+  result.v[0] = (Lanes<double, 8>::Native)_mm512_fixupimm_pd((__m512d)result.v[0], (__m512d)x.v[0], table, 0);
+  return result;
+}
+#endif
 
 // --- memory ---------------------------------------------------------------------------------------------------------
 

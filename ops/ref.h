@@ -1,7 +1,9 @@
 // Ref and RefInt: the S of ops/vmath.h for one number, on double and libm: the independent meaning of every elementwise op in the tests.
 #pragma once
+#include <array>
 #include <cmath>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <type_traits>
@@ -38,6 +40,10 @@ struct RefNumber {
 
   static Self constant(T v) { return make(v); }
   static Self select(RefMask m, Self a, Self b) { return m.value ? a : b; }
+  template <class Slow, std::size_t N>
+  static std::array<Self, N> where_rare(RefMask rare, const std::array<Self, N>& usual, Self x) {
+    return rare.value ? Slow()(x) : usual;
+  }
   friend Self operator+(Self a, Self b) { return make(static_cast<T>(static_cast<C>(a.value) + static_cast<C>(b.value))); }
   friend Self operator-(Self a, Self b) { return make(static_cast<T>(static_cast<C>(a.value) - static_cast<C>(b.value))); }
   friend Self operator*(Self a, Self b) { return make(static_cast<T>(static_cast<C>(a.value) * static_cast<C>(b.value))); }

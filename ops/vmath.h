@@ -17,11 +17,14 @@
 //              S::fma(a, b, c)              fused where the target has it, else a * b, then + c
 //              x.sqrt(), x.floor(), x.round_even()   correctly rounded; floor and round_even keep -0 and NaN
 //   masks      M::constant(bool), a & b, a | b, a ^ b, ~a, and a == b ... a >= b with false < true, M::select(M, M, M)
-// Code over S is straight-line: no branch on a value, no loop over data, no std::, and no host arithmetic on lanes. Loops with constant
-// bounds are fine. Denormals are operands and results like any other. Where FMA exists it is used only through fma(); nothing here relies
-// on it for accuracy.
+//   rare cases S::where_rare<Slow>(M, std::array<S, N>, S)   see where_rare() below
+// Code over S is straight-line: no branch on a value but where_rare, no loop over data, and no host arithmetic on lanes. Loops with
+// constant bounds are fine. Denormals are operands and results like any other. Where FMA exists it is used only through fma(); nothing here
+// relies on it for accuracy.
 #pragma once
+#include <array>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <type_traits>
@@ -65,6 +68,14 @@ S quiet_nan() {
 template <class M, class S>
 S select(M m, S a, S b) {
   return S::select(m, a, b);
+}
+
+/// `usual`, in lanes where `rare` is true replaced by Slow()(x), a std::array too, which is left out where `rare` is false in all lanes. A
+/// lane's result does not depend on the others. Slow is an empty function object with a static `name`; compiled code has it once, as a
+/// function of its own.
+template <class Slow, class M, class S, std::size_t N>
+std::array<S, N> where_rare(M rare, const std::array<S, N>& usual, S x) {
+  return S::template where_rare<Slow>(rare, usual, x);
 }
 
 template <class S>

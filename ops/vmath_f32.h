@@ -1,5 +1,8 @@
 // vmath for float32 lanes. Polynomials are minimax fits by Sollya's fpminimax over the reduced ranges named beside them.
 #pragma once
+#include <array>
+#include <string_view>
+
 #include "ops/vmath_f64.h"
 
 namespace kiln::ops::vmath::f32 {
@@ -177,16 +180,18 @@ S erf(S x) {
   return select(magnitude < constant<S>(0.92), small, copysign(large, x));
 }
 
-/// x modulo a quarter turn, in double, exact enough for every float: 1 / (2 pi) in pieces of 29 bits, whose products with x are exact,
-/// of each of which only the fraction is kept.
-template <class D>
-struct QuarterTurns {
-  D quarter;  ///< nearest number of quarter turns, modulo 4, in -2 ... 2
-  D r;        ///< the rest, in radians
-  explicit QuarterTurns(D x) : quarter(x), r(x) {
+/// QuarterTurns of any x, in double, exact enough for every float: 1 / (2 pi) in pieces of 29 bits, whose products with x are exact, of
+/// each of which only the fraction is kept.
+struct TurnsOfAny {
+  static constexpr std::string_view name = "turns_of_any";
+
+  template <class S>
+  std::array<S, 3> operator()(S narrow) const {
+    using D = rebind<S, double>;
     static constexpr double kInverse[] = {0x1.45f306dp-3,   0x1.9391054p-32, 0x1.4fe13abp-61, 0x1.d1f534dp-90,
                                           0x1.b81b6c5p-119, 0x1.5993c4p-150, 0x1.c820ff2p-177};
     constexpr int kPieces = 7;
+    D x = narrow.template to<double>();
     D fractions[kPieces] = {x, x, x, x, x, x, x};
     for (int i = 0; i < kPieces; ++i) {
       D product = x * constant<D>(kInverse[i]);
@@ -194,39 +199,67 @@ struct QuarterTurns {
     }
     D sum = fractions[0];
     for (int i = 1; i < kPieces; ++i) sum = sum + fractions[i];
-    quarter = round_even(sum * constant<D>(4));
-    r = fma(quarter, constant<D>(-0.25), fractions[0]);
-    for (int i = 1; i < kPieces; ++i) r = r + fractions[i];
-    r = r * constant<D>(0x1.921fb54442d18p2);
+    D quarter = round_even(sum * constant<D>(4));
+    D rest = fma(quarter, constant<D>(-0.25), fractions[0]);
+    for (int i = 1; i < kPieces; ++i) rest = rest + fractions[i];
+    rest = rest * constant<D>(0x1.921fb54442d18p2);
+    S r = rest.template to<float>();
+    S r_low = (rest - r.template to<double>()).template to<float>();
+    return {quarter.template to<float>() + constant<S>(kRoundMagic), r, r_low};
+  }
+};
+
+/// x modulo a quarter turn.
+template <class S>
+struct QuarterTurns {
+  S shifted;  ///< kRoundMagic + the nearest number of quarter turns, or one that differs by a multiple of 4
+  S r;        ///< the rest, in radians: r + r_low
+  S r_low;
+
+  explicit QuarterTurns(S x) : shifted(x), r(x), r_low(x) {
+    S magic = constant<S>(kRoundMagic);
+    shifted = fma(x, constant<S>(0x1.45f306p-1), magic);
+    S n = shifted - magic;
+    // Below 2^12 n has 12 bits, as have the first three parts of a quarter turn, whose products with n are exact. What a difference loses
+    // is kept.
+    S high = fma(n, constant<S>(-0x1.922p0), x);
+    S second = n * constant<S>(0x1.2aep-18);
+    S middle = high + second;
+    S low = fma(n, constant<S>(0x1.deap-31), (high - middle) + second);
+    r = middle + low;
+    r_low = fma(n, constant<S>(-0x1.184698p-44), (middle - r) + low);
+    std::array<S, 3> all = where_rare<TurnsOfAny>(abs(x) > constant<S>(0x1p12), std::array<S, 3>{shifted, r, r_low}, x);
+    shifted = all[0];
+    r = all[1];
+    r_low = all[2];
   }
 
   /// The sine after `turned` more quarter turns.
-  D sine(double turned) const {
-    static constexpr double kSine[] = {-0x1.5555555458ae9p-3, 0x1.11110de43ebbep-7, -0x1.a0139a7e91931p-13, 0x1.6dba27a53b42dp-19};
-    static constexpr double kCosine[] = {0x1.55555555016e4p-5, -0x1.6c16bf4f1623p-10, 0x1.a015bd5a0f6cfp-16, -0x1.25222565100c5p-22};
-    D square = r * r;
-    D sine = fma(r * square, polynomial(square, kSine), r);
-    D cosine = fma(square * square, polynomial(square, kCosine), fma(square, constant<D>(-0.5), constant<D>(1)));
-    D place = quarter + constant<D>(turned);
-    D half_place = place * constant<D>(0.5);
-    D half_floor = floor(half_place);
-    D value = select(half_place == half_floor, sine, cosine);
-    D quarter_place = half_floor * constant<D>(0.5);
-    return select(quarter_place == floor(quarter_place), value, negate(value));
+  S sine(int turned) const {
+    using I = int_of<S>;
+    static constexpr double kSine[] = {-0x1.555546p-3, 0x1.110778p-7, -0x1.9953fep-13};
+    static constexpr double kCosine[] = {0x1.55554ap-5, -0x1.6c0c2ap-10, 0x1.99e91p-16};
+    S square = r * r;
+    S one = constant<S>(1);
+    S minus_half = constant<S>(-0.5);
+    S head = fma(square, minus_half, one);
+    S sine = r + fma(r * square, polynomial(square, kSine), r_low * head);
+    S head_low = fma(square, minus_half, one - head);
+    S cosine = head + fma(square * square, polynomial(square, kCosine), head_low - r * r_low);
+    I place = shifted.as_int() + I::constant(turned);
+    S value = select((place & I::constant(1)) == I::constant(0), sine, cosine);
+    return (value.as_int() ^ (place & I::constant(2)).shl(30)).as_float();
   }
 };
 
 template <class S>
 S sin(S x) {
-  using D = rebind<S, double>;
-  S result = QuarterTurns<D>(x.template to<double>()).sine(0).template to<float>();
-  return select(x == constant<S>(0), x, result);
+  return select(x == constant<S>(0), x, QuarterTurns<S>(x).sine(0));
 }
 
 template <class S>
 S cos(S x) {
-  using D = rebind<S, double>;
-  return QuarterTurns<D>(x.template to<double>()).sine(1).template to<float>();
+  return QuarterTurns<S>(x).sine(1);
 }
 
 /// log2 of a positive normal double, to 2^-45.

@@ -1,8 +1,10 @@
 // vmath for float64 lanes. Polynomials are minimax fits by Sollya over the reduced ranges named beside them.
 // Error-free products split their factors (Veltkamp), so that results are as good without FMA.
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace kiln::ops::vmath {
 
@@ -276,16 +278,12 @@ S erf(S x) {
   return select(magnitude < one, small, copysign(large, x));
 }
 
-/// x modulo a quarter turn for every finite x: 1 / (2 pi) in pieces of 26 bits, whose products with the halves of x are exact,
-/// of each of which only the fraction is kept. Of the 45 pieces, 13 from a place that the exponent of x selects can matter.
-template <class S>
-struct QuarterTurns {
-  S quarter;  ///< nearest number of quarter turns, modulo 4
-  S r;        ///< the rest, in radians: r + r_low
-  S r_low;
-  explicit QuarterTurns(S x);
-  /// The sine after `turned` more quarter turns.
-  S sine(double turned) const;
+/// QuarterTurns of every finite x: 1 / (2 pi) in pieces of 26 bits, whose products with the halves of x are exact, of each of which
+/// only the fraction is kept. Of the 45 pieces, 13 from a place that the exponent of x selects can matter.
+struct TurnsOfAny {
+  static constexpr std::string_view name = "turns_of_any";
+  template <class S>
+  std::array<S, 3> operator()(S x) const;
 };
 
 /// Bits 26 i + 1 ... 26 i + 26 of the fraction of 1 / (2 pi), as integers.
@@ -321,7 +319,7 @@ struct TurnTable {
 };
 
 template <class S>
-QuarterTurns<S>::QuarterTurns(S x) : quarter(x), r(x), r_low(x) {
+std::array<S, 3> TurnsOfAny::operator()(S x) const {
   static constexpr TurnTable kTable;
   S magnitude = abs(x);
   S piece[kTurnPieces] = {x, x, x, x, x, x, x, x, x, x, x, x, x};
@@ -342,7 +340,7 @@ QuarterTurns<S>::QuarterTurns(S x) : quarter(x), r(x), r_low(x) {
     part[i] = low - round_even(low);
     total = total + (piece[i] + part[i]);
   }
-  quarter = round_even(total * constant<S>(4));
+  S quarter = round_even(total * constant<S>(4));
   // The quarter turns go first, so that what cancels has done so before anything is rounded.
   Pair<S> rest = {quarter * constant<S>(-0.25), constant<S>(0)};
   for (int i = 0; i < kTurnPieces; ++i) {
@@ -351,36 +349,60 @@ QuarterTurns<S>::QuarterTurns(S x) : quarter(x), r(x), r_low(x) {
     rest = two_sum(second.high, rest.low + first.low + second.low);
   }
   Pair<S> radians = two_product(rest.high, constant<S>(0x1.921fb54442d18p2));
-  r_low = radians.low + fma(rest.high, constant<S>(0x1.1a62633145c07p-52), rest.low * constant<S>(0x1.921fb54442d18p2));
-  r = radians.high;
+  S low = radians.low + fma(rest.high, constant<S>(0x1.1a62633145c07p-52), rest.low * constant<S>(0x1.921fb54442d18p2));
+  return {quarter + constant<S>(kRoundMagic), radians.high, low};
+}
+
+/// x modulo a quarter turn.
+template <class S>
+struct QuarterTurns {
+  S shifted;  ///< kRoundMagic + the nearest number of quarter turns, or one that differs by a multiple of 4
+  S r;        ///< the rest, in radians: r + r_low
+  S r_low;
+  explicit QuarterTurns(S x);
+  /// The sine after `turned` more quarter turns.
+  S sine(int turned) const;
+};
+
+template <class S>
+QuarterTurns<S>::QuarterTurns(S x) : shifted(x), r(x), r_low(x) {
+  S magic = constant<S>(kRoundMagic);
+  shifted = fma(x, constant<S>(0x1.45f306dc9c883p-1), magic);
+  S n = shifted - magic;
+  // Below 2^20 n has 20 bits. A quarter turn is taken in parts of 33 bits, whose products with n are exact, and one of 53.
+  // What a difference loses is kept; where the left is the smaller, both are multiples of the same unit, and nothing is lost.
+  S high = fma(n, constant<S>(-0x1.921fb544p0), x);
+  Pair<S> middle = fast_two_sum(high, n * constant<S>(-0x1.0b4611a6p-34));
+  Pair<S> low = fast_two_sum(middle.high, fma(n, constant<S>(-0x1.3198a2ep-69), middle.low));
+  Pair<S> rest = fast_two_sum(low.high, fma(n, constant<S>(-0x1.b839a252049c1p-104), low.low));
+  std::array<S, 3> all = where_rare<TurnsOfAny>(abs(x) > constant<S>(0x1p20), std::array<S, 3>{shifted, rest.high, rest.low}, x);
+  shifted = all[0];
+  r = all[1];
+  r_low = all[2];
 }
 
 template <class S>
-S QuarterTurns<S>::sine(double turned) const {
+S QuarterTurns<S>::sine(int turned) const {
   static constexpr double kSine[] = {-0x1.5555555555555p-3,  0x1.111111111102p-7,   -0x1.a01a019fe935fp-13, 0x1.71de3a117b28fp-19,
                                      -0x1.ae63fa104bf3ap-26, 0x1.60e75722116e6p-33, -0x1.8e2e487d86f66p-41};
   static constexpr double kCosine[] = {0x1.5555555555555p-5,   -0x1.6c16c16c168c6p-10, 0x1.a01a019f37109p-16,
                                        -0x1.27e4fa0143cb1p-22, 0x1.1eeb560ee7961p-29,  -0x1.907236e920eb7p-37};
+  using I = int_of<S>;
   S one = constant<S>(1);
-  S half = constant<S>(0.5);
   S square = r * r;
-  S slope = one - half * square;
-  S sine = r + fma(r * square, polynomial(square, kSine), r_low * slope);
-  S head = one - half * square;
-  S head_low = (one - head) - half * square;
-  S cosine = head + (head_low + fma(square * square, polynomial(square, kCosine), negate(r * r_low)));
-  S place = quarter + constant<S>(turned);
-  S half_place = place * half;
-  S half_floor = floor(half_place);
-  S value = select(half_place == half_floor, sine, cosine);
-  S quarter_place = half_floor * half;
-  return select(quarter_place == floor(quarter_place), value, negate(value));
+  S half_square = constant<S>(0.5) * square;
+  S head = one - half_square;
+  S sine = r + fma(r * square, polynomial(square, kSine), r_low * head);
+  S head_low = (one - head) - half_square;
+  S cosine = head + fma(square * square, polynomial(square, kCosine), head_low - r * r_low);
+  I place = shifted.as_int() + I::constant(turned);
+  S value = select((place & I::constant(1)) == I::constant(0), sine, cosine);
+  return (value.as_int() ^ (place & I::constant(2)).shl(62)).as_float();
 }
 
 template <class S>
 S sin(S x) {
-  S result = QuarterTurns<S>(x).sine(0);
-  return select(abs(x) < constant<S>(0x1p-27), x, result);
+  return select(abs(x) < constant<S>(0x1p-27), x, QuarterTurns<S>(x).sine(0));
 }
 
 template <class S>

@@ -9,7 +9,7 @@ struct Sin {
   static constexpr std::string_view doc = "Sine of x in radians, accurate for every float32; NaN for infinities.";
   static constexpr Example examples[] = {{{0.0}, 0.0}, {{1.0}, 0.8414709848078965}, {{-3.0}, -0.1411200080598672}};
   static constexpr TypeRule types = TypeRule::floating;
-  static constexpr Traits traits = {.cost = 40};
+  static constexpr Traits traits = {.cost = 24};
   template <class S>
   static auto scalar(S x) {
     return vmath::sin(x);
@@ -25,7 +25,7 @@ struct Cos {
   static constexpr std::string_view doc = "Cosine of x in radians, accurate for every float32; NaN for infinities.";
   static constexpr Example examples[] = {{{0.0}, 1.0}, {{1.0}, 0.5403023058681398}, {{-3.0}, -0.9899924966004454}};
   static constexpr TypeRule types = TypeRule::floating;
-  static constexpr Traits traits = {.cost = 40};
+  static constexpr Traits traits = {.cost = 24};
   template <class S>
   static auto scalar(S x) {
     return vmath::cos(x);

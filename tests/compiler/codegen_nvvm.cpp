@@ -34,7 +34,6 @@ codegen::NvvmText compiled(const SpecBuilder& s) {
     CHECK(contains(text.ptx, ".visible .entry kiln_kernel("));
     CHECK(contains(text.ptx, "%tid.x"));
     CHECK_FALSE(contains(text.ptx, ".extern"));
-    CHECK_FALSE(contains(text.ptx, "call.uni"));
   }
   return text;
 }

@@ -31,7 +31,7 @@ long double rsqrt_wide(long double x) { return 1 / std::sqrt(x); }
 const Function kFunctions[] = {
     {"exp", std::exp, std::exp, 1.0, 1.0},       {"expm1", std::expm1, std::expm1, 1.7, 1.2}, {"log", std::log, std::log, 1.1, 1.0},
     {"log1p", std::log1p, std::log1p, 1.9, 1.0}, {"tanh", std::tanh, std::tanh, 1.5, 1.6},    {"erf", std::erf, std::erf, 1.1, 1.4},
-    {"sin", std::sin, std::sin, 0.51, 0.9},      {"cos", std::cos, std::cos, 0.51, 0.9},      {"sigmoid", sigmoid, sigmoid_wide, 1.7, 1.6},
+    {"sin", std::sin, std::sin, 0.8, 0.9},       {"cos", std::cos, std::cos, 0.8, 0.9},       {"sigmoid", sigmoid, sigmoid_wide, 1.7, 1.6},
     {"sqrt", std::sqrt, std::sqrt, 0.5, 0.5},    {"rsqrt", rsqrt, rsqrt_wide, 1.6, 1.6},
 };
 

@@ -77,7 +77,7 @@ struct Loop<Op, T, std::index_sequence<I...>> {
     if (whole * W < length) step<false>(cursor..., out, static_cast<int>(length - whole * W));
   }
 
-  static void run(const ElementwiseRun& run) {
+  [[gnu::flatten]] static void run(const ElementwiseRun& run) {
     std::tuple<Copies<OperandType<Op, T, I>, W>...> copies;
     for (std::int64_t r = 0; r < run.rows; ++r) {
       row(start_row(static_cast<const char*>(run.operand[I]) + r * run.row_stride[I], run.single[I], std::get<I>(copies))...,
