@@ -61,10 +61,16 @@ Emitted<float> scale(Emitted<float> p, Emitted<std::int32_t> n, Emitted<float> w
   return ops::vmath::f32::scale<Emitted<float>>(p, n);
 }
 
-Emitted<double> scale(Emitted<double> p, Emitted<std::int64_t> n) {
+Emitted<double> scale(Emitted<double> p, Emitted<std::int64_t> n, Emitted<double> whole) {
   Builder& b = BuilderScope::current();
-  if (Value v = b.hooks().scale(b, p.v, n.to<double>().v)) return {v};
+  if (Value v = b.hooks().scale(b, p.v, whole.v)) return {v};
   return ops::vmath::f64::scale<Emitted<double>>(p, n);
+}
+
+Emitted<double> product_error(Emitted<double> a, Emitted<double> b, Emitted<double> product) {
+  Builder& builder = BuilderScope::current();
+  if (!builder.hooks().has_fma()) return ops::vmath::f64::product_error<Emitted<double>>(a, b, product);
+  return Emitted<double>::fma(a, b, {builder.unary<mlir::arith::NegFOp>(product.v)});
 }
 
 Emitted<std::int32_t> join_maximum(Emitted<std::int32_t> a, Emitted<std::int32_t> b) {

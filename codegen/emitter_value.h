@@ -175,7 +175,8 @@ Emitted<U> Emitted<T>::to() const {
 /// vmath's functions of these names. Argument-dependent lookup prefers these to its templates, so that the target's own instruction, which
 /// gives the same result, is used where there is one.
 Emitted<float> scale(Emitted<float> p, Emitted<std::int32_t> n, Emitted<float> whole);
-Emitted<double> scale(Emitted<double> p, Emitted<std::int64_t> n);
+Emitted<double> scale(Emitted<double> p, Emitted<std::int64_t> n, Emitted<double> whole);
+Emitted<double> product_error(Emitted<double> a, Emitted<double> b, Emitted<double> product);
 Emitted<std::int32_t> join_maximum(Emitted<std::int32_t> a, Emitted<std::int32_t> b);
 Emitted<float> log_specials(Emitted<float> x, Emitted<float> result);
 Emitted<double> log_specials(Emitted<double> x, Emitted<double> result);

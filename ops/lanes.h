@@ -355,37 +355,76 @@ struct Lanes {
   }
 };
 
-// --- what AVX-512 has instructions for ------------------------------------------------------------------------------
+// --- what targets have instructions for -----------------------------------------------------------------------------
 
 // Overloads of vmath's functions of these names, with the same results. Argument-dependent lookup prefers them to its templates.
+#if defined(__FMA__)
+template <int W>
+KILN_INLINE Lanes<double, W> product_error(Lanes<double, W> a, Lanes<double, W> b, Lanes<double, W> product) {
+  for (int i = 0; i < product.kChunks; ++i) product.v[i] = -product.v[i];
+  return Lanes<double, W>::fma(a, b, product);
+}
+#endif
 #if defined(__AVX512DQ__)
 namespace detail {
 /// Answers of log_specials() by the kind of its argument; codegen's TargetHooks::log_specials has the same.
 inline constexpr int kLogAnswers = 0x03530422;
 }  // namespace detail
 
-KILN_INLINE Lanes<float, 16> scale(Lanes<float, 16> p, Lanes<std::int32_t, 16>, Lanes<float, 16> n) {
-  p.v[0] = (Lanes<float, 16>::Native)_mm512_scalef_ps((__m512)p.v[0], (__m512)n.v[0]);
+template <int W>
+KILN_INLINE Lanes<float, W> scale(Lanes<float, W> p, Lanes<std::int32_t, W>, Lanes<float, W> n) {
+  static_assert(sizeof(p.v[0]) == 64);
+  for (int i = 0; i < p.kChunks; ++i) p.v[i] = (typename Lanes<float, W>::Native)_mm512_scalef_ps((__m512)p.v[i], (__m512)n.v[i]);
   return p;
 }
 
-KILN_INLINE Lanes<double, 8> scale(Lanes<double, 8> p, Lanes<std::int64_t, 8> n) {
-  p.v[0] = (Lanes<double, 8>::Native)_mm512_scalef_pd((__m512d)p.v[0], _mm512_cvtepi64_pd((__m512i)n.v[0]));
+template <int W>
+KILN_INLINE Lanes<double, W> scale(Lanes<double, W> p, Lanes<std::int64_t, W>, Lanes<double, W> n) {
+  static_assert(sizeof(p.v[0]) == 64);
+  for (int i = 0; i < p.kChunks; ++i) p.v[i] = (typename Lanes<double, W>::Native)_mm512_scalef_pd((__m512d)p.v[i], (__m512d)n.v[i]);
   return p;
 }
 
-KILN_INLINE Lanes<float, 16> log_specials(Lanes<float, 16> x, Lanes<float, 16> result) {
+template <int W>
+KILN_INLINE Lanes<float, W> log_specials(Lanes<float, W> x, Lanes<float, W> result) {
+  static_assert(sizeof(x.v[0]) == 64);
   const __m512i table = _mm512_set1_epi32(detail::kLogAnswers);
-  result.v[0] = (Lanes<float, 16>::Native)_mm512_fixupimm_ps((__m512)result.v[0], (__m512)x.v[0], table, 0);
+  for (int i = 0; i < x.kChunks; ++i)
+    result.v[i] = (typename Lanes<float, W>::Native)_mm512_fixupimm_ps((__m512)result.v[i], (__m512)x.v[i], table, 0);
   return result;
 }
 
-KILN_INLINE Lanes<double, 8> log_specials(Lanes<double, 8> x, Lanes<double, 8> result) {
+template <int W>
+KILN_INLINE Lanes<double, W> log_specials(Lanes<double, W> x, Lanes<double, W> result) {
+  static_assert(sizeof(x.v[0]) == 64);
   const __m512i table = _mm512_set1_epi64(detail::kLogAnswers);
-  result.v[0] = (Lanes<double, 8>::Native)_mm512_fixupimm_pd((__m512d)result.v[0], (__m512d)x.v[0], table, 0);
+  for (int i = 0; i < x.kChunks; ++i)
+    result.v[i] = (typename Lanes<double, W>::Native)_mm512_fixupimm_pd((__m512d)result.v[i], (__m512d)x.v[i], table, 0);
   return result;
 }
 #endif
+
+// --- two vectors as one ---------------------------------------------------------------------------------------------
+
+template <class T, int W>
+KILN_INLINE Lanes<T, 2 * W> join(Lanes<T, W> a, Lanes<T, W> b) {
+  Lanes<T, 2 * W> both;
+  static_assert(both.kPart == a.kPart);
+  for (int i = 0; i < a.kChunks; ++i) {
+    both.v[i] = a.v[i];
+    both.v[a.kChunks + i] = b.v[i];
+  }
+  return both;
+}
+
+/// Half 0 or 1 of what join() gave.
+template <class T, int W>
+KILN_INLINE Lanes<T, W / 2> half(Lanes<T, W> both, int which) {
+  Lanes<T, W / 2> x;
+  static_assert(both.kPart == x.kPart);
+  for (int i = 0; i < x.kChunks; ++i) x.v[i] = both.v[x.kChunks * which + i];
+  return x;
+}
 
 // --- memory ---------------------------------------------------------------------------------------------------------
 
@@ -516,9 +555,15 @@ template <bool Full, int W>
 KILN_INLINE void store(bfloat16* p, Lanes<float, W> x, int count) {
   using I = Lanes<std::int32_t, W>;
   I bits = x.as_int();
-  I rounded = (bits + I::constant(0x7fff) + (bits.shr(16) & I::constant(1))).shr(16);
-  I nan = bits.shr(16) | I::constant(0x40);
-  detail::store_low_halves<Full>(p, I::select(x != x, nan, rounded), count);
+  I rounded = bits + I::constant(0x7fff) + (bits.shr(16) & I::constant(1));
+  I nan = bits | I::constant(0x400000);
+  detail::store_low_halves<Full>(p, I::select(x != x, nan, rounded).shr(16), count);
+}
+
+/// The same for numbers that bfloat16 has.
+template <bool Full, int W>
+KILN_INLINE void store_exact(bfloat16* p, Lanes<float, W> x, int count) {
+  detail::store_low_halves<Full>(p, x.as_int().shr(16), count);
 }
 
 template <bool Full, int W>

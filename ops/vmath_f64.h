@@ -52,6 +52,12 @@ S scale(S p, int_of<S> n) {
   return p * pow2<S>(half) * pow2<S>(n - half);
 }
 
+/// The same; `whole` is n, for overloads whose instruction takes it so.
+template <class S>
+S scale(S p, int_of<S> n, S) {
+  return scale(p, n);
+}
+
 /// An integer below 2^51 in magnitude as a double, without a conversion instruction.
 template <class S>
 S to_double(int_of<S> n) {
@@ -89,27 +95,33 @@ Pair<S> split(S x) {
   return {high, x - high};
 }
 
+/// a * b - product exactly, for the product as rounded, unless it or its parts overflow or underflow.
+template <class S>
+S product_error(S a, S b, S product) {
+  Pair<S> x = split(a);
+  Pair<S> y = split(b);
+  return (((x.high * y.high - product) + x.high * y.low) + x.low * y.high) + x.low * y.low;
+}
+
 /// a * b exactly, unless it or its parts overflow or underflow.
 template <class S>
 Pair<S> two_product(S a, S b) {
-  Pair<S> x = split(a);
-  Pair<S> y = split(b);
   S product = a * b;
-  S error = (((x.high * y.high - product) + x.high * y.low) + x.low * y.high) + x.low * y.low;
-  return {product, error};
+  return {product, product_error(a, b, product)};
 }
 
 /// x + x_low = n * ln 2 + r + r_low with |r| <= ln 2 / 2, for |x| < 2^11.
 template <class S>
 struct ExpReduction {
   int_of<S> n;
+  S whole;  ///< n
   S r;
   S r_low;
-  ExpReduction(S x, S x_low) : n(int_of<S>::constant(0)), r(x), r_low(x) {
+  ExpReduction(S x, S x_low) : n(int_of<S>::constant(0)), whole(x), r(x), r_low(x) {
     S magic = constant<S>(kRoundMagic);
     S shifted = fma(x, constant<S>(kLog2E), magic);
     n = shifted.as_int() - magic.as_int();
-    S whole = shifted - magic;
+    whole = shifted - magic;
     S high = fma(whole, constant<S>(-kLn2High), x);
     S low = whole * constant<S>(kLn2Low) - x_low;
     r = high - low;
@@ -139,7 +151,7 @@ template <class S>
 S exp_bounded(S x, S x_low) {
   ExpReduction<S> reduced(x, x_low);
   S tail = fma(reduced.r * reduced.r, expm1_tail(reduced.r), reduced.r_low);
-  return scale(constant<S>(1) + (reduced.r + tail), reduced.n);
+  return scale(constant<S>(1) + (reduced.r + tail), reduced.n, reduced.whole);
 }
 
 template <class S>
@@ -247,8 +259,8 @@ S sigmoid(S x) {
   ExpReduction<S> reduced(max(constant<S>(-746), negate(abs(x))), constant<S>(0));
   Pair<S> part = fast_two_sum(reduced.r, fma(reduced.r * reduced.r, expm1_tail(reduced.r), reduced.r_low));
   Pair<S> head = fast_two_sum(one, part.high);
-  S e = scale(head.high, reduced.n);
-  S e_low = scale(head.low + part.low, reduced.n);
+  S e = scale(head.high, reduced.n, reduced.whole);
+  S e_low = scale(head.low + part.low, reduced.n, reduced.whole);
   Pair<S> sum = fast_two_sum(one, e);
   S quotient = select(negative, e, one) / sum.high;
   S inverse = select(negative, one - quotient, quotient);
@@ -437,9 +449,10 @@ Pair<S> log_pair(S x) {
   S e = to_double<S>(select(subnormal, reduced.exponent - I::constant(54), reduced.exponent));
   // s = f / (2 + f) as a pair
   Pair<S> denominator = fast_two_sum(constant<S>(2), reduced.f);
-  S s = reduced.f / denominator.high;
+  S reciprocal = constant<S>(1) / denominator.high;
+  S s = reduced.f * reciprocal;
   Pair<S> back = two_product(s, denominator.high);
-  S s_low = (((reduced.f - back.high) - back.low) - s * denominator.low) / denominator.high;
+  S s_low = (((reduced.f - back.high) - back.low) - s * denominator.low) * reciprocal;
   // 2 s + 2/3 s^3 + s^5 P(s^2), the first two terms as pairs
   Pair<S> square = two_product(s, s);
   square.low = square.low + constant<S>(2) * s * s_low;

@@ -54,17 +54,42 @@ KILN_INLINE Cursor<U> start_row(const void* row, bool single, Copies<U, W>& copi
   return {copies.element, 0};
 }
 
+/// Long chains of dependent operations go two vectors at a time, so that the chains alternate; pow of float32 is two by itself.
+template <class Op, class T>
+inline constexpr bool kPaired = Op::traits.cost >= 10 && is_floating(dtype_of<T>()) &&
+                                (Op::types == TypeRule::floating || (Op::types == TypeRule::numeric && std::same_as<T, double>));
+
 template <class Op, class T, class Indices>
 struct Loop;
 
 template <class Op, class T, std::size_t... I>
 struct Loop<Op, T, std::index_sequence<I...>> {
-  static constexpr int W = kStep<T>;
+  static constexpr int kVector = kStep<T>;
+  static constexpr int W = kPaired<Op, T> ? 2 * kVector : kVector;
   using Result = std::conditional_t<result_dtype(Op::types, dtype_of<T>()) == DType::boolean, bool, T>;
+
+  template <bool Full, class U>
+  KILN_INLINE static auto operand(const U* p, int count) {
+    if constexpr (W == kVector) {
+      return load_operand<T, W, Full>(p, count);
+    } else {
+      const int first = part_count(count, kVector, 0), second = part_count(count, kVector, 1);
+      return join(load_operand<T, kVector, Full>(p, first), load_operand<T, kVector, Full>(p + kVector, second));
+    }
+  }
 
   template <bool Full>
   KILN_INLINE static void step(const Cursor<OperandType<Op, T, I>>&... cursor, Result* out, int count) {
-    store<Full>(out, Op::scalar(load_operand<T, W, Full>(cursor.p, count)...), count);
+    const auto result = Op::scalar(operand<Full>(cursor.p, count)...);
+    if constexpr (Op::traits.exact && std::same_as<Result, bfloat16>) {
+      static_assert(W == kVector);
+      store_exact<Full>(out, result, count);
+    } else if constexpr (W == kVector) {
+      store<Full>(out, result, count);
+    } else {
+      store<Full>(out, half(result, 0), part_count(count, kVector, 0));
+      store<Full>(out + kVector, half(result, 1), part_count(count, kVector, 1));
+    }
   }
 
   KILN_INLINE static void row(Cursor<OperandType<Op, T, I>>... cursor, Result* out, std::int64_t length) {
