@@ -86,8 +86,9 @@ Value ElementEmitter::reshape(int node, const Position& at, const Mask& mask) {
   std::size_t first = 0, last = 0;
   while (first < most && same(first, first)) ++first;
   while (last < most - first && same(own.size() - 1 - last, other.size() - 1 - last)) ++last;
-  const bool all_same = first + last == own.size() && first + last == other.size();
-  if (last == 0 && !all_same) return value(x, {{row_major(node, at)}, true}, mask);
+  // One axis for several needs no division; several for one do, in every lane if they are the last.
+  const bool divides = first + last + 1 < other.size();
+  if (divides && last == 0) return value(x, {{row_major(node, at)}, true}, mask);
   Position from;
   from.at.assign(static_cast<std::size_t>(shapes_.rank(x)), indexing_.constant(0));
   for (std::size_t i = 0; i < first; ++i) from.at[other[i]] = at.at[own[i]];
