@@ -38,7 +38,6 @@ class Parts {
   }
 
   bool any() const { return concat_ >= 0; }
-  bool are_rows() const { return axis_ == 0 && rank_ > 1; }
   bool are_within_rows() const { return axis_ == rank_ - 1; }
   int axis() const { return axis_; }
 
@@ -125,6 +124,28 @@ class StreamedLoop {
   const runtime::KernelSpec& spec_;
 };
 
+/// Calls emit(row, begin, end) for the rows of units [first, last), chunks of rows one after the other; [begin, end) is what of the row
+/// they are. Positions are counted, not divided for: rows may be short.
+void emit_units(ElementEmitter& e, const LoopNest& nest, Value first, Value last,
+                const std::function<void(const RowPosition& row, Value begin, Value end)>& emit) {
+  Builder& b = e.builder();
+  Value inner = nest.inner_length(e), chunk = b.integer(kChunk), zero = b.integer(0), one = b.integer(1);
+  if (nest.rank == 1) return emit(RowPosition(e, nest, {}), b.mul(first, chunk), b.min_signed(b.mul(last, chunk), inner));
+  Value per_row = b.max_signed(chunks_per_row(e, nest), one);
+  Value per_block = b.max_signed(b.mul(e.shapes().length(nest.node, nest.rank - 2), per_row), one);
+  const auto whole = [&](Value units, Value of) { return b.binary<mlir::arith::DivUIOp>(b.add(units, b.sub(of, one)), of); };
+  b.loop(b.binary<mlir::arith::DivUIOp>(first, per_block), whole(last, per_block), one, [&](Value block) {
+    Value before = b.mul(block, per_block);
+    Value from = b.max_signed(b.sub(first, before), zero), to = b.min_signed(b.sub(last, before), per_block);
+    const RowPosition rows(e, nest, block, zero);
+    b.loop(b.binary<mlir::arith::DivUIOp>(from, per_row), whole(to, per_row), one, [&](Value row) {
+      Value offset = b.mul(row, per_row);
+      Value begin = b.mul(b.max_signed(b.sub(from, offset), zero), chunk);
+      emit(rows.with_row(row), begin, b.min_signed(b.mul(b.sub(to, offset), chunk), inner));
+    });
+  });
+}
+
 void emit_range(KernelModule& m, Function& f) {
   Builder& b = f.b;
   const LoopNest nest = LoopNest::of(f.e);
@@ -146,33 +167,24 @@ void emit_range(KernelModule& m, Function& f) {
     return;
   }
   Parts parts(f.e, nest);
-  const auto row_of_unit = [&](Value unit, const std::function<void(const RowPosition& row, Value place, Value begin, Value end)>& emit) {
-    auto [row, chunk] = f.e.indexing().divide({unit}, per_row);
-    Value begin = b.mul(chunk.base, b.integer(kChunk));
-    const RowPosition position(f.e, nest, row.base);
-    emit(position, parts.any() && !parts.are_within_rows() ? position.at({}).at[static_cast<std::size_t>(parts.axis())].base : Value(),
-         begin, b.min_signed(b.add(begin, b.integer(kChunk)), inner));
-  };
-  const auto plain_row = [&](const RowPosition& row, Value, Value begin, Value end) { emit_row(m, f.e, row, begin, end, lanes, true); };
-  if (parts.any() && nest.rank == 1) {
-    Value begin = b.mul(f.extra[0], b.integer(kChunk)), end = b.min_signed(b.mul(f.extra[1], b.integer(kChunk)), inner);
-    const RowPosition row(f.e, nest, {});
+  const auto row_of_parts = [&](const RowPosition& row, Value begin, Value end) {
     parts.each_in(begin, end, b.integer(1), [&](Value begin, Value end) { emit_row(m, f.e, row, begin, end, lanes, false); });
-  } else if (parts.any() && parts.are_rows()) {
+  };
+  const auto plain_row = [&](const RowPosition& row, Value begin, Value end) { emit_row(m, f.e, row, begin, end, lanes, false); };
+  if (!parts.any()) {
+    emit_units(f.e, nest, f.extra[0], f.extra[1], plain_row);
+  } else if (parts.are_within_rows()) {
+    emit_units(f.e, nest, f.extra[0], f.extra[1], row_of_parts);
+  } else if (parts.axis() == 0) {
     Value units_of_place = per_row;
     for (int axis = 1; axis + 1 < nest.rank; ++axis) units_of_place = b.mul(units_of_place, f.e.shapes().length(nest.node, axis));
-    parts.each_in(f.extra[0], f.extra[1], units_of_place,
-                  [&](Value begin, Value end) { b.loop(begin, end, b.integer(1), [&](Value unit) { row_of_unit(unit, plain_row); }); });
+    parts.each_in(f.extra[0], f.extra[1], units_of_place, [&](Value begin, Value end) { emit_units(f.e, nest, begin, end, plain_row); });
   } else {
-    b.loop(f.extra[0], f.extra[1], b.integer(1), [&](Value unit) {
-      row_of_unit(unit, [&](const RowPosition& row, Value place, Value begin, Value end) {
-        if (!parts.any()) return plain_row(row, place, begin, end);
-        if (parts.are_within_rows())
-          return parts.each_in(begin, end, b.integer(1), [&](Value begin, Value end) { emit_row(m, f.e, row, begin, end, lanes, false); });
-        parts.each([&](Value first, Value last) {
-          Value here = b.bit_and(b.compare(mlir::arith::CmpIPredicate::sge, place, first), b.less(place, last));
-          b.branch(here, [&] { plain_row(row, place, begin, end); });
-        });
+    emit_units(f.e, nest, f.extra[0], f.extra[1], [&](const RowPosition& row, Value begin, Value end) {
+      Value place = row.at({}).at[static_cast<std::size_t>(parts.axis())].base;
+      parts.each([&](Value first, Value last) {
+        Value here = b.bit_and(b.compare(mlir::arith::CmpIPredicate::sge, place, first), b.less(place, last));
+        b.branch(here, [&] { plain_row(row, begin, end); });
       });
     });
   }

@@ -31,14 +31,30 @@ Value LoopNest::outer_length(ElementEmitter& e) const {
 
 RowPosition::RowPosition(ElementEmitter& e, const LoopNest& nest, Value row) : linear_(nest.linear) {
   if (linear_) return;
-  Index rest{row};
   outer_.at.resize(static_cast<std::size_t>(nest.rank - 1));
-  for (int axis = nest.rank - 2; axis > 0; --axis) {
+  set_outer(e, nest, nest.rank - 1, row);
+}
+
+RowPosition::RowPosition(ElementEmitter& e, const LoopNest& nest, Value block, Value row) : linear_(false) {
+  outer_.at.resize(static_cast<std::size_t>(nest.rank - 1));
+  set_outer(e, nest, nest.rank - 2, block);
+  outer_.at.back() = {row};
+}
+
+RowPosition RowPosition::with_row(Value row) const {
+  RowPosition other = *this;
+  other.outer_.at.back() = {row};
+  return other;
+}
+
+void RowPosition::set_outer(ElementEmitter& e, const LoopNest& nest, int axes, Value number) {
+  Index rest{number};
+  for (int axis = axes - 1; axis > 0; --axis) {
     auto [quotient, remainder] = e.indexing().divide(rest, e.shapes().length(nest.node, axis));
     outer_.at[static_cast<std::size_t>(axis)] = remainder;
     rest = quotient;
   }
-  if (nest.rank > 1) outer_.at[0] = rest;
+  if (axes > 0) outer_.at[0] = rest;
 }
 
 Position RowPosition::at(const Index& inner) const {

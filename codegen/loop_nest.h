@@ -20,10 +20,16 @@ struct LoopNest {
 /// The positions of one row: all axes but the last are fixed.
 class RowPosition {
  public:
+  /// Row `row` of all.
   RowPosition(ElementEmitter& e, const LoopNest& nest, Value row);
+  /// Row `row` of block `block`: a place on the axis before the last, at one of the places on the axes before that.
+  RowPosition(ElementEmitter& e, const LoopNest& nest, Value block, Value row);
+  /// Another row of the same block.
+  RowPosition with_row(Value row) const;
   Position at(const Index& inner) const;
 
  private:
+  void set_outer(ElementEmitter& e, const LoopNest& nest, int axes, Value number);
   bool linear_;
   Position outer_;
 };

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/require.h"
+#include "ops/build.h"
 #include "passes/classes.h"
 #include "passes/kernel_spec_labels.h"
 
@@ -137,7 +138,7 @@ class Collapser {
     const int joined = joined_with_next(n, axes);
     for (std::size_t t = 0; t < axes.size(); ++t) {
       for (std::size_t i = 0; i + 1 < axes[t].size(); ++i) {
-        if (axes[t][i] == joined)
+        if (axes[t][i] == joined && shape(tensor(n, t)).rank() == shape(n).rank())
           split_.tie(axis_id(n, joined), axis_id(tensor(n, t), joined));
         else
           tie_pair(n, axes, t, i);
@@ -152,14 +153,40 @@ class Collapser {
     }
   }
 
-  /// The axis of a concat if it may be merged with the next one, which then is part of what lies end to end; else -1. That one is whole in
-  /// every operand and in the result.
+  /// The axis of a concat, a slice or a pad if it may be merged with the next one, else -1: places along it become runs of the next axis,
+  /// which is whole in every operand and in the result.
   int joined_with_next(int n, const std::vector<std::vector<int>>& axes) const {
+    const int axis = last_cut(n);
+    if (axis < 0) return -1;
+    for (std::size_t t = 0; t < axes.size(); ++t) {
+      const bool has_axes = t + 1 == axes.size() || shape(tensor(n, t)).rank() == shape(n).rank();  // a pad's value has none
+      if (has_axes && axes[t] != axes.back()) return -1;
+    }
+    const std::vector<int>& kept = axes.back();
+    const auto found = std::find(kept.begin(), kept.end(), axis);
+    return found == kept.end() || found + 1 == kept.end() ? -1 : axis;
+  }
+
+  /// Whether the numbers that a slice or a pad has for that axis count runs as well as places.
+  bool counts_runs(const DraftNode& d, int axis) const {
+    const auto entry = [&](const char* name) { return d.attrs.get<Ints>(name)[at(axis)]; };
+    for (int inner = axis + 1; inner < d.type.shape.rank(); ++inner) {
+      if (!d.type.shape[inner].is_constant()) return false;
+    }
+    if (d.op->name == "pad") return entry("interior") == 0;
+    return entry("step") == 1 && entry("start") != ops::kSliceEnd;
+  }
+
+  /// The last axis that a concat, a slice or a pad does not take over as it is, if it is cut in places that follow each other; else -1.
+  int last_cut(int n) const {
     const DraftNode& d = body_[at(n)];
-    if (d.op == nullptr || d.op->name != "concat" || axes.back().empty()) return -1;
-    const auto axis = static_cast<int>(d.attrs.get<std::int64_t>("axis"));
-    const bool alike = std::all_of(axes.begin(), axes.end(), [&](const std::vector<int>& kept) { return kept == axes.back(); });
-    return alike && axes.back().back() != axis ? axis : -1;
+    if (d.op == nullptr) return -1;
+    if (d.op->name == "concat") return static_cast<int>(d.attrs.get<std::int64_t>("axis"));
+    if (d.op->name != "slice" && d.op->name != "pad") return -1;
+    const std::vector<bool>& hard = labels_[at(n)].hard;
+    int axis = shape(n).rank() - 1;
+    while (axis >= 0 && !hard[at(axis)]) --axis;
+    return axis >= 0 && counts_runs(d, axis) ? axis : -1;
   }
 
   /// Where an axis of length 1 that stays is stretched, the result keeps an axis for it.
@@ -288,17 +315,24 @@ class Collapser {
     d.attrs.set("axes", axes);
   }
 
-  /// One entry an axis: merged axes are all passive, and the first one's entry says so (the limit of a slice is restored by full_attrs).
+  /// One entry an axis: merged axes are all passive but perhaps the first, whose entry counts them all (the limit of a slice is restored by
+  /// full_attrs).
   void rewrite_each(int n, const char* name) {
     DraftNode& d = body_[at(n)];
     const Ints old = d.attrs.get<Ints>(name);
     if (old.size() != old_shapes_[at(n)].size()) return;
     Ints values;
     for (std::size_t i = 0; i < old.size(); ++i) {
-      if (new_axis(n, static_cast<std::int64_t>(i)) == static_cast<int>(values.size())) values.push_back(old[i]);
+      const int to = new_axis(n, static_cast<std::int64_t>(i));
+      if (to == static_cast<int>(values.size()))
+        values.push_back(old[i]);
+      else if (to >= 0 && counts_places(name) && values.back() != 0)
+        values.back() *= std::int64_t{old_shapes_[at(n)][static_cast<int>(i)]};
     }
     d.attrs.set(name, values);
   }
+
+  static bool counts_places(std::string_view attr) { return attr == "start" || attr == "limit" || attr == "low" || attr == "high"; }
 
   void bypass_reshapes() {
     std::vector<int> instead(body_.size());
