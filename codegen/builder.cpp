@@ -78,6 +78,12 @@ Value Builder::iota(Type element, int n) {
   return pure<arith::ConstantOp>({}, mlir::cast<mlir::TypedAttr>(attribute));
 }
 
+Value Builder::constant_lanes(const std::function<std::int64_t(int lane)>& f) {
+  llvm::SmallVector<std::int64_t> numbers;
+  for (int lane = 0; lane < lanes_; ++lane) numbers.push_back(f(lane));
+  return pure<arith::ConstantOp>({}, mlir::cast<mlir::TypedAttr>(builder_.getI64VectorAttr(numbers)));
+}
+
 bool Builder::is_constant(Value v, std::int64_t& value) {
   llvm::APInt bits;
   if (!v || !mlir::matchPattern(v, mlir::m_ConstantInt(&bits))) return false;

@@ -59,6 +59,8 @@ class Builder {
   Value boolean(bool value) { return integer(i1(), value ? 1 : 0); }
   /// (0, 1, 2, ...) of an integer type.
   Value iota(Type element, int n);
+  /// A vector of i64: f(lane) in each of lanes().
+  Value constant_lanes(const std::function<std::int64_t(int lane)>& f);
   static bool is_constant(Value v, std::int64_t& value);
   static bool is_constant_equal(Value v, std::int64_t value);
 

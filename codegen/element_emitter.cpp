@@ -233,7 +233,7 @@ Value ElementEmitter::read(Value pointer, int node, const Position& at, const Ma
     const Index& index = at.at[i];
     Value stride = at.linear ? b_.integer(1) : shapes_.stride(node, static_cast<int>(i));
     if (index.base) base = b_.add(base, b_.mul(index.base, stride));
-    varying = indexing_.add(varying, indexing_.multiply(index.base ? Index{b_.integer(0), index.step, {}} : index, stride));
+    varying = indexing_.add(varying, indexing_.multiply(Index{b_.integer(0), index.step, index.lanes}, stride));
   }
   Value address = b_.offset(pointer, memory, base);
   if (varying.uniform()) {

@@ -1,6 +1,10 @@
 // Arithmetic on indices.
 #include "codegen/index.h"
 
+#include <mlir/IR/Matchers.h>
+
+#include <optional>
+
 namespace kiln::codegen {
 
 namespace arith = mlir::arith;
@@ -12,30 +16,56 @@ bool is_by_fours(const Index& a) {
 }
 }  // namespace
 
-Value Indexing::vector(const Index& a) {
-  if (a.lanes) return a.lanes;
-  if (b_.lanes() == 1) return a.base;
-  Value base = b_.splat(a.base);
-  if (a.step == 0) return base;
+/// What the lanes add to the base; null for nothing.
+Value Indexing::lanes_of(const Index& a) {
+  if (a.lanes || a.step == 0 || b_.lanes() == 1) return a.lanes;
   Value iota = b_.iota(b_.i64(), b_.lanes());
-  if (a.step != 1) iota = b_.mul(iota, b_.integer(a.step));
-  return b_.add(base, iota);
+  return a.step == 1 ? iota : b_.mul(iota, b_.integer(a.step));
 }
 
+Value Indexing::vector(const Index& a) {
+  Value lanes = lanes_of(a);
+  if (!lanes) return b_.lanes() == 1 ? a.base : b_.splat(a.base);
+  return a.base ? b_.add(b_.splat(a.base), lanes) : lanes;
+}
+
+namespace {
+/// The step between neighbours of a constant vector that starts at 0, if it is one.
+std::optional<std::int64_t> constant_step(Value lanes) {
+  mlir::DenseIntElementsAttr numbers;
+  if (!mlir::matchPattern(lanes, mlir::m_Constant(&numbers))) return {};
+  std::int64_t step = 0, place = 0;
+  for (const llvm::APInt& number : numbers.getValues<llvm::APInt>()) {
+    if (place == 1) step = number.getSExtValue();
+    if (number.getSExtValue() != place++ * step) return {};
+  }
+  return step;
+}
+
+/// With lanes that are evenly spaced told by their step.
+Index simplified(Builder& b, Value base, Value lanes) {
+  const std::optional<std::int64_t> step = constant_step(lanes);
+  if (!step) return {base, 0, lanes};
+  return {base ? base : b.integer(0), *step, {}};
+}
+}  // namespace
+
 Index Indexing::add(const Index& a, const Index& b) {
-  if (a.lanes || b.lanes) return {{}, 0, b_.add(a.lanes ? a.lanes : vector(a), b.lanes ? b.lanes : vector(b))};
-  return {b_.add(a.base, b.base), a.step + b.step, {}, is_by_fours(a) && is_by_fours(b)};
+  Value base = a.base && b.base ? b_.add(a.base, b.base) : a.base ? a.base : b.base;
+  if (!a.lanes && !b.lanes) return {base, a.step + b.step, {}, is_by_fours(a) && is_by_fours(b)};
+  Value first = lanes_of(a), second = lanes_of(b);
+  return simplified(b_, base, first && second ? b_.add(first, second) : first ? first : second);
 }
 
 Index Indexing::multiply(const Index& a, Value uniform) {
   if (Builder::is_constant_equal(uniform, 1)) return a;
-  if (a.lanes) return {{}, 0, b_.mul(a.lanes, uniform)};
+  if (a.lanes) return simplified(b_, a.base ? b_.mul(a.base, uniform) : Value(), b_.mul(a.lanes, uniform));
   std::int64_t factor = 0;
   const bool known = Builder::is_constant(uniform, factor);
   const bool by_fours = a.by_fours || (known && factor % 4 == 0);
   if (a.step == 0) return {b_.mul(a.base, uniform), 0, {}, by_fours};
   if (known) return {b_.mul(a.base, uniform), a.step * factor, {}, by_fours};
-  return {{}, 0, b_.mul(vector(a), uniform)};
+  return {b_.mul(a.base, uniform), 0, b_.mul(lanes_of(a), uniform)};
 }
 
 // Indices are below 2^52: converted by the bits of 2^52 + n, which every target does in two instructions.

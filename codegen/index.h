@@ -4,8 +4,8 @@
 
 namespace kiln::codegen {
 
-/// Lane l has the index base + l * step; or, if `lanes` is set, lanes[l] (a vector of i64). Indices are not negative, but for lanes that a
-/// mask turns off.
+/// Lane l has the index base + l * step; or, if `lanes` (a vector of i64) is set, base + lanes[l], where the base may be null for none.
+/// Indices are not negative, but for lanes that a mask turns off.
 struct Index {
   Value base;
   std::int64_t step = 0;
@@ -59,6 +59,7 @@ class Indexing {
   Index from(Value v) { return Builder::is_vector(v) ? Index{{}, 0, v} : Index{v}; }
 
  private:
+  Value lanes_of(const Index& a);
   Value to_float(Value v);
   Value to_integer(Value v);
   Builder& b_;

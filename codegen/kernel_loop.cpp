@@ -1,5 +1,7 @@
 // Loop kernels: every output element on its own. One axis of vectors inside, everything else one parallel loop outside.
 // Tile kernels: the same over a rectangle.
+#include <algorithm>
+
 #include "codegen/kernel_emitter.h"
 #include "codegen/loop_nest.h"
 #include "codegen/transposed_loop.h"
@@ -141,9 +143,45 @@ void emit_units(ElementEmitter& e, const LoopNest& nest, Value first, Value last
     b.loop(b.binary<mlir::arith::DivUIOp>(from, per_row), whole(to, per_row), one, [&](Value row) {
       Value offset = b.mul(row, per_row);
       Value begin = b.mul(b.max_signed(b.sub(from, offset), zero), chunk);
-      emit(rows.with_row(row), begin, b.min_signed(b.mul(b.sub(to, offset), chunk), inner));
+      emit(rows.with_row({row}), begin, b.min_signed(b.mul(b.sub(to, offset), chunk), inner));
     });
   });
+}
+
+/// Lanes of rows side by side.
+int packed_lanes(const KernelModule& m) { return std::max(m.wide_lanes(), 2 * m.vector_lanes()); }
+
+/// How many rows lie side by side in a vector: several where their length is short and known, which says that it pays.
+int rows_in_vector(const KernelModule& m, ElementEmitter& e, const LoopNest& nest) {
+  std::int64_t length = 0;
+  if (nest.linear || nest.rank < 2 || !Builder::is_constant(nest.inner_length(e), length) || length < 2 || Parts(e, nest).any()) return 1;
+  return std::max(1, packed_lanes(m) / static_cast<int>(length));
+}
+
+/// Rows [first, last) with `rows` of them side by side in the lanes.
+void emit_packed_rows(const KernelModule& m, ElementEmitter& e, const LoopNest& nest, Value first, Value last, int rows) {
+  Builder& b = e.builder();
+  const int before = b.lanes(), lanes = packed_lanes(m);
+  b.set_lanes(lanes);
+  std::int64_t length = 0;
+  Builder::is_constant(nest.inner_length(e), length);
+  Value row_of_lane = b.constant_lanes([&](int lane) { return lane / length; });
+  const Index place{{}, 0, b.constant_lanes([&](int lane) { return lane % length; })};
+  Value one = b.integer(1), per_block = b.max_signed(e.shapes().length(nest.node, nest.rank - 2), one);
+  Value blocks = b.binary<mlir::arith::DivUIOp>(b.add(last, b.sub(per_block, one)), per_block);
+  b.loop(b.binary<mlir::arith::DivUIOp>(first, per_block), blocks, one, [&](Value block) {
+    Value offset = b.mul(block, per_block);
+    Value end = b.min_signed(b.sub(last, offset), per_block);
+    const RowPosition position(e, nest, block, b.integer(0));
+    const auto emit = [&](Value row, Value mask) { emit_outputs(e, {position.with_row({row, 0, row_of_lane}).at(place)}, {mask, {}, {}}); };
+    Value begin = b.max_signed(b.sub(first, offset), b.integer(0));
+    Value whole = b.binary<mlir::arith::DivUIOp>(b.max_signed(b.sub(end, begin), b.integer(0)), b.integer(rows));
+    Value middle = b.add(begin, b.mul(whole, b.integer(rows)));
+    Value full = b.first_lanes(b.integer(rows * length), lanes);
+    b.loop(begin, middle, b.integer(rows), [&](Value row) { emit(row, full); });
+    b.branch(b.less(middle, end), [&] { emit(middle, b.first_lanes(b.mul(b.sub(end, middle), b.integer(length)), lanes)); });
+  });
+  b.set_lanes(before);
 }
 
 void emit_range(KernelModule& m, Function& f) {
@@ -162,11 +200,12 @@ void emit_range(KernelModule& m, Function& f) {
       emit_row(m, f.e, RowPosition(f.e, nest, {}), begin, end, lanes, true);
     return;
   }
+  Parts parts(f.e, nest);
+  if (const int rows = rows_in_vector(m, f.e, nest); rows > 1) return emit_packed_rows(m, f.e, nest, f.extra[0], f.extra[1], rows);
   if (const auto reads = TransposedReads::of(f.e, nest)) {
     emit_transposed_units(m, f.e, nest, *reads, f.extra[0], f.extra[1]);
     return;
   }
-  Parts parts(f.e, nest);
   const auto row_of_parts = [&](const RowPosition& row, Value begin, Value end) {
     parts.each_in(begin, end, b.integer(1), [&](Value begin, Value end) { emit_row(m, f.e, row, begin, end, lanes, false); });
   };
@@ -200,7 +239,7 @@ void emit_loop_kernel(KernelModule& m) {
     Value per_row = chunks_per_row(f.e, nest);
     Value units = b.mul(nest.outer_length(f.e), per_row);
     Value unit_elements = b.min_signed(nest.inner_length(f.e), b.integer(kChunk));
-    if (const auto reads = TransposedReads::of(f.e, nest)) {
+    if (const auto reads = TransposedReads::of(f.e, nest); reads && rows_in_vector(m, f.e, nest) == 1) {
       units = transposed_units(f.e, nest, *reads);
       unit_elements = transposed_unit_elements(f.e, nest);
     }

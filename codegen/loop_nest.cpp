@@ -41,9 +41,9 @@ RowPosition::RowPosition(ElementEmitter& e, const LoopNest& nest, Value block, V
   outer_.at.back() = {row};
 }
 
-RowPosition RowPosition::with_row(Value row) const {
+RowPosition RowPosition::with_row(const Index& row) const {
   RowPosition other = *this;
-  other.outer_.at.back() = {row};
+  other.outer_.at.back() = row;
   return other;
 }
 

@@ -24,8 +24,8 @@ class RowPosition {
   RowPosition(ElementEmitter& e, const LoopNest& nest, Value row);
   /// Row `row` of block `block`: a place on the axis before the last, at one of the places on the axes before that.
   RowPosition(ElementEmitter& e, const LoopNest& nest, Value block, Value row);
-  /// Another row of the same block.
-  RowPosition with_row(Value row) const;
+  /// Another row of the same block, perhaps another one in each lane.
+  RowPosition with_row(const Index& row) const;
   Position at(const Index& inner) const;
 
  private:

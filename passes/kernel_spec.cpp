@@ -24,6 +24,9 @@ using runtime::KernelSpec;
 
 /// Reduced lengths up to this are written into the kernel, so that its loops unroll; the length of rows always is.
 constexpr std::int64_t kUnrolledLength = 16;
+/// Elements of a row of which a vector holds several, and where one input of the kernel is gathered.
+constexpr std::int64_t kShortRow = 16, kShortGatheredRow = 6;
+constexpr int kMany = 100;
 
 KernelKind kernel_kind(FusionKind kind) {
   switch (kind) {
@@ -251,8 +254,48 @@ class SpecBuilder {
     write_constant_dims();
   }
 
+  /// Rows of few elements lie side by side in a vector, which is laid out for their length; unless what they read would have to be
+  /// gathered lane by lane at a higher price than a row at a time.
+  void write_short_row() {
+    KernelSpec& spec = kernel_.spec;
+    const std::vector<std::int32_t>& shape = spec.body[at(spec.outputs.front())].shape;
+    if (shape.size() < 2) return;
+    const std::int64_t length = kernel_.dims[at(shape.back())].value_or(0);
+    const int gathers = gathered_inputs();
+    if (length >= 2 && length <= (gathers == 0 ? kShortRow : kShortGatheredRow / gathers))
+      spec.constant_dims.emplace_back(shape.back(), length);
+  }
+
+  /// Inputs that are read neither where the output is written nor at the same places for all rows. A window counts for many.
+  int gathered_inputs() const {
+    enum class Place : std::uint8_t { unused, row, same, elsewhere };  // the last one wins
+    const std::vector<BodyNode>& body = kernel_.spec.body;
+    std::vector<Place> places(body.size(), Place::unused);
+    for (int o : kernel_.spec.outputs) places[at(o)] = Place::same;
+    int gathered = 0;
+    for (std::size_t i = body.size(); i-- > 0;) {
+      const BodyNode& n = body[i];
+      if (n.op.empty()) {
+        gathered += places[i] == Place::elsewhere ? 1 : 0;
+        continue;
+      }
+      if (n.attrs.has("window")) return kMany;
+      for (std::size_t o = 0; o < n.operands.size(); ++o) {
+        Place& place = places[at(n.operands[o])];
+        const BodyNode& operand = body[at(n.operands[o])];
+        const bool keeps = n.op == "cast" || ops::op(n.op).kind == ops::OpKind::elementwise;
+        Place here = keeps || operand.shape.empty() ? places[i] : Place::elsewhere;
+        if (n.op == "broadcast" && places[i] != Place::elsewhere && operand.shape.size() == 1)
+          here = n.attrs.get<Ints>("dims")[0] + 1 == static_cast<std::int64_t>(n.shape.size()) ? Place::row : Place::elsewhere;
+        place = std::max(place, here);
+      }
+    }
+    return gathered;
+  }
+
   void write_constant_dims() {
     KernelSpec& spec = kernel_.spec;
+    if (spec.kind == KernelKind::loop) return write_short_row();
     if (spec.kind != KernelKind::reduce && spec.kind != KernelKind::row) return;
     const BodyNode& root = spec.body[at(spec.root)];
     const BodyNode& x = spec.body[at(root.operands[0])];

@@ -265,3 +265,30 @@ TEST_CASE("concats of many parts along any axis are eager's, parts of rows, whol
     }
   }
 }
+
+TEST_CASE("short rows: few channels, broadcast, cut, padded, mirrored, swapped, joined") {
+  if (!have_compiler()) return;
+  const auto check = [](const auto& body, auto... x) {
+    auto compiled = function(body, {.strict = true});
+    CHECK(equal_values(compiled(x...), body(x...)));
+  };
+  for (std::int64_t channels : {1, 2, 3, 5, 8, 10, 16, 17}) {
+    for (const Shape& shape : {Shape{2, 5, 7, channels}, Shape{1, 1, 33, channels}, Shape{3, 9, 1, channels}, Shape{2, 0, 4, channels}}) {
+      CAPTURE(shape.str());
+      Tensor x = random::normal(shape), scale = random::normal({channels}), offset = random::normal({shape[2], 1});
+      check([](Tensor x, Tensor s) { return (x - s) / (abs(s) + 0.5); }, x, scale);
+      check([](Tensor x, Tensor s, Tensor o) { return x * s + o; }, x, scale, offset);
+      check([](Tensor x) { return exp(x[{ellipsis, Slice{1, {}}, Slice{}}]); }, x);
+      check([](Tensor x) { return x[{ellipsis, Slice{0, {}, 2}, Slice{}}] * 1.5; }, x);
+      check([](Tensor x) { return x[{ellipsis, Slice{{}, {}, -1}, Slice{}}] * 1.5; }, x);
+      check([](Tensor x) { return x[{ellipsis, Slice{{}, {}, -1}}] * 1.5 + x; }, x);
+      check([](Tensor x) { return pad(x, {{0, 1}, {2, 1}, {1, 0}, {0, 0}}) * 1.5; }, x);
+      check([](Tensor x) { return pad(x, {{0, 0}, {0, 0}, {1, 2}, {1, 0}}) * 1.5; }, x);
+      check([](Tensor x) { return transpose(x, {0, 2, 1, 3}) * 1.5; }, x);
+      check([](Tensor x) { return transpose(x, {0, 3, 1, 2}) * 1.5; }, x);
+      check([](Tensor x) { return concat({x, x * 2.0, exp(x)}, 3); }, x);
+      check([](Tensor x) { return concat({x, x * 2.0, exp(x)}, 2); }, x);
+      check([](Tensor x) { return one_hot(argmax(x, -1), x.shape()[3]) + x; }, x);
+    }
+  }
+}
