@@ -438,7 +438,7 @@ S pow_specials(S x, S y, S power) {
   return select((x == one) | (y == zero), one, power);
 }
 
-/// log(x) as a pair, for positive finite x, to 2^-64 of itself.
+/// log(x) as a pair, for positive finite x, to 2^-61 of itself.
 template <class S>
 Pair<S> log_pair(S x) {
   using I = int_of<S>;
@@ -449,10 +449,9 @@ Pair<S> log_pair(S x) {
   S e = to_double<S>(select(subnormal, reduced.exponent - I::constant(54), reduced.exponent));
   // s = f / (2 + f) as a pair
   Pair<S> denominator = fast_two_sum(constant<S>(2), reduced.f);
-  S reciprocal = constant<S>(1) / denominator.high;
-  S s = reduced.f * reciprocal;
+  S s = reduced.f / denominator.high;
   Pair<S> back = two_product(s, denominator.high);
-  S s_low = (((reduced.f - back.high) - back.low) - s * denominator.low) * reciprocal;
+  S s_low = (((reduced.f - back.high) - back.low) - s * denominator.low) / denominator.high;
   // 2 s + 2/3 s^3 + s^5 P(s^2), the first two terms as pairs
   Pair<S> square = two_product(s, s);
   square.low = square.low + constant<S>(2) * s * s_low;
