@@ -43,3 +43,32 @@ func.func @finite_only(%x: tensor<4xf32>) -> tensor<4xf32> {
   %0 = kiln.map "sub" %x, %x : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
   kiln.return %0 : tensor<4xf32>
 }
+
+// A matrix times a vector: a sum along the rows, where another order of summation is allowed.
+// CHECK-LABEL: func.func @matrix_vector
+func.func @matrix_vector(%a: tensor<50x64xf32>, %x: tensor<64x1xf32>) -> tensor<50x1xf32> {
+  // STRICT: kiln.contract %arg0, %arg1 {equation = "mk,kn->mn"
+  // STANDARD: kiln.reshape %arg1 : (tensor<64x1xf32>) -> tensor<64xf32>
+  // STANDARD: kiln.broadcast {{.*}} {dims = array<i64: 1>} : (tensor<64xf32>) -> tensor<50x64xf32>
+  // STANDARD: kiln.reduce {{.*}} {axes = array<i64: 1>, kind = "add"}
+  // STANDARD-NOT: kiln.contract
+  // STANDARD: kiln.return {{.*}} : tensor<50x1xf32>
+  %0 = kiln.contract %a, %x {equation = "mk,kn->mn", order = "k", window = ""} : (tensor<50x64xf32>, tensor<64x1xf32>) -> tensor<50x1xf32>
+  kiln.return %0 : tensor<50x1xf32>
+}
+
+// The matrix goes to the right, where its rows are read as they lie.
+// CHECK-LABEL: func.func @transposed_matrix_vector
+func.func @transposed_matrix_vector(%a: tensor<64x50xf32>, %x: tensor<64xf32>) -> tensor<50xf32> {
+  // CHECK: kiln.contract %arg1, %arg0 {equation = "k,km->m"
+  %0 = kiln.contract %a, %x {equation = "km,k->m", order = "k", window = ""} : (tensor<64x50xf32>, tensor<64xf32>) -> tensor<50xf32>
+  kiln.return %0 : tensor<50xf32>
+}
+
+// Short rows stay.
+// CHECK-LABEL: func.func @short_rows
+func.func @short_rows(%a: tensor<50x8xf32>, %x: tensor<8xf32>) -> tensor<50xf32> {
+  // CHECK-NEXT: kiln.contract %arg0, %arg1
+  %0 = kiln.contract %a, %x {equation = "mk,k->m", order = "k", window = ""} : (tensor<50x8xf32>, tensor<8xf32>) -> tensor<50xf32>
+  kiln.return %0 : tensor<50xf32>
+}
