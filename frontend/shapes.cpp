@@ -3,6 +3,7 @@
 #include <kiln/ops.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "frontend/access.h"
 #include "frontend/axes.h"
@@ -52,6 +53,25 @@ Value insert_axis(const Value& x, int axis) {
     if (i < x.shape().rank()) shape.push_back(x.shape()[i]);
   }
   return ops::reshape(x, shape);
+}
+
+/// x with axes of length 1 before as many axes as still may get one, broadcast by their counts, which become 1.
+Value tile_axes(const Value& x, std::vector<std::int64_t>& counts) {
+  const Shape from = x.shape();
+  Shape narrow, wide, merged;
+  int spare = std::max(kMaxRank - from.rank(), 1);
+  for (int axis = 0; axis < from.rank(); ++axis) {
+    std::int64_t& count = counts[static_cast<std::size_t>(axis)];
+    const bool now = count != 1 && spare-- > 0;
+    merged.push_back(now ? from[axis] * count : from[axis]);
+    if (now) {
+      narrow.push_back(1);
+      wide.push_back(std::exchange(count, 1));
+    }
+    narrow.push_back(from[axis]);
+    wide.push_back(from[axis]);
+  }
+  return ops::reshape(ops::broadcast_to(ops::reshape(x, narrow), wide), merged);
 }
 
 std::vector<Tensor> split_at(const Value& x, const std::vector<std::int64_t>& lengths, int axis) {
@@ -210,21 +230,13 @@ Tensor scatter_add(const Arg& x, const Arg& indices, const Arg& updates, std::in
 
 Tensor tile(const Arg& x, const std::vector<std::int64_t>& counts) {
   LocationScope scope(x.loc());
-  Tensor t = x.tensor();
-  KILN_REQUIRE(static_cast<int>(counts.size()) == t.rank(), ShapeError, "tile: {} counts for a tensor of shape {}", counts.size(),
-               t.shape().str());
-  for (std::size_t i = 0; i < counts.size(); ++i) {
-    KILN_REQUIRE(counts[i] >= 0, ValueError, "tile: a count is {}", counts[i]);
-    if (counts[i] == 1) continue;
-    int axis = static_cast<int>(i);
-    Value spread = insert_axis(Access::value(t), axis);
-    Shape wide = spread.shape();
-    wide[axis] = counts[i];
-    Shape merged = t.shape();
-    merged[axis] = merged[axis] * counts[i];
-    t = Access::tensor(ops::reshape(ops::broadcast_to(spread, wide), merged));
-  }
-  return t;
+  Value v = Access::value(x);
+  KILN_REQUIRE(static_cast<int>(counts.size()) == v.shape().rank(), ShapeError, "tile: {} counts for a tensor of shape {}", counts.size(),
+               v.shape().str());
+  for (const std::int64_t count : counts) KILN_REQUIRE(count >= 0, ValueError, "tile: a count is {}", count);
+  std::vector<std::int64_t> left = counts;
+  while (std::any_of(left.begin(), left.end(), [](std::int64_t count) { return count != 1; })) v = tile_axes(v, left);
+  return Access::tensor(v);
 }
 
 Tensor reverse(const Arg& x, const Axes& axes) {
