@@ -255,11 +255,13 @@ class SpecBuilder {
   }
 
   /// Rows of few elements lie side by side in a vector, which is laid out for their length; unless what they read would have to be
-  /// gathered lane by lane at a higher price than a row at a time.
+  /// gathered lane by lane at a higher price than a row at a time, or there is little to compute.
   void write_short_row() {
     KernelSpec& spec = kernel_.spec;
     const std::vector<std::int32_t>& shape = spec.body[at(spec.outputs.front())].shape;
-    if (shape.size() < 2) return;
+    double elements = 1;
+    for (std::int32_t dim : shape) elements *= static_cast<double>(kernel_.dims[at(dim)].value_or(cost::kSmall));
+    if (shape.size() < 2 || elements <= static_cast<double>(cost::kSmall)) return;
     const std::int64_t length = kernel_.dims[at(shape.back())].value_or(0);
     const int gathers = gathered_inputs();
     if (length >= 2 && length <= (gathers == 0 ? kShortRow : kShortGatheredRow / gathers))

@@ -56,6 +56,19 @@ TEST_CASE("equal layers share a kernel, whatever their lengths, names and lines"
   CHECK(rebuilt.serialize() == plan.kernels[0].serialize());
 }
 
+TEST_CASE("many short rows have a kernel for their length, unless much of what they read must be gathered") {
+  const auto kernels = [](const Shape& a, const Shape& b, auto body) {
+    return plan_of({a, {a.back()}, b, {b.back()}}, [&](auto& x) { return std::vector<Value>{body(x[0], x[1]), body(x[2], x[3])}; })
+        .kernels.size();
+  };
+  const auto bias = [](auto& x, auto& b) { return tanh(x + b); };
+  const auto swapped = [](auto& x, auto& b) { return tanh(ops::transpose(x, {1, 0, 2}) + b); };
+  CHECK(kernels({1000, 60, 3}, {1000, 60, 10}, bias) == 2);
+  CHECK(kernels({1000, 60, 3}, {1000, 60, 4}, swapped) == 2);
+  CHECK(kernels({1000, 60, 10}, {1000, 60, 12}, swapped) == 1);
+  CHECK(kernels({1000, 60, 17}, {1000, 60, 18}, bias) == 1);
+}
+
 TEST_CASE("plans serialize and pass their own check") {
   const runtime::Plan plan = build_plan(fuse(*mlp_step().graph), Numerics::standard);
   CHECK(runtime::Plan::deserialize(plan.serialize()).serialize() == plan.serialize());
