@@ -95,6 +95,14 @@ const std::byte* contiguous_block(const Reduction& r, const std::byte* from, std
 void reduce_rows(const Reduction& r, const std::byte* x, std::byte* accumulators) {
   auto size = static_cast<std::int64_t>(size_of(r.dtype)), width = static_cast<std::int64_t>(size_of(accumulator_of(r.dtype)));
   std::int64_t blocks = r.blocks(), tasks = r.outer.size * blocks;
+  const bool run_of_memory = r.reduced.count == 0 || (r.reduced.count == 1 && r.reduced.loops[0].lhs_stride == 1);
+  const bool end_to_end = run_of_memory && r.outer.count == 1 && r.outer.loops[0].lhs_stride == r.reduced.size;
+  if (end_to_end && r.reduced.size <= kLanesRow) {
+    auto run = KILN_FOR_TARGET(reduce_short_rows);
+    return parallel_for(tasks, std::max<std::int64_t>(1, kGrainElements / r.reduced.size), [&](std::int64_t begin, std::int64_t end) {
+      run(r.dtype, r.kind, x + begin * r.reduced.size * size, r.reduced.size, end - begin, accumulators + begin * width);
+    });
+  }
   auto run = KILN_FOR_TARGET(reduce_row);
   parallel_for(tasks, std::max<std::int64_t>(1, kGrainElements / std::min(r.reduced.size, kReduceBlock)),
                [&](std::int64_t begin, std::int64_t end) {

@@ -289,6 +289,9 @@ TEST_CASE("short rows: few channels, broadcast, cut, padded, mirrored, swapped, 
       check([](Tensor x) { return transpose(x, {0, 3, 1, 2}) * 1.5; }, x);
       check([](Tensor x) { return concat({x, x * 2.0, exp(x)}, 3); }, x);
       check([](Tensor x) { return concat({x, x * 2.0, exp(x)}, 2); }, x);
+      check([](Tensor x) { return sum(x, {3}); }, x);
+      check([](Tensor x) { return max(x, {3}) * min(exp(x), {3}); }, where(x > 2.5, NAN, x));
+      check([](Tensor x) { return softmax(x); }, x);
       check([](Tensor x) { return one_hot(argmax(x, -1), x.shape()[3]) + x; }, x);
     }
   }

@@ -9,6 +9,9 @@
 namespace kiln::ops::KILN_ISA {
 namespace {
 
+/// Elements of a row up to which several rows side by side beat one at a time.
+constexpr std::int64_t kShortRow = 32;
+
 template <class T>
 struct BitsOf {
   using type = std::conditional_t<sizeof(T) == 8, std::int64_t, std::int32_t>;
@@ -77,6 +80,26 @@ T row_of_floats(const T* from, std::int64_t count) {
     for (int j = 0; j < half; ++j) edge[j] = combine_scalar<kind, T>(edge[j], edge[j + half]);
   }
   return edge[0];
+}
+
+/// Rows of `count` <= kLanesRow floats that lie end to end, one row a lane. Lanes of the order that no element reaches would change
+/// nothing.
+template <ReduceKind kind, class T>
+void short_rows_of_floats(const T* from, std::int64_t count, std::int64_t rows, T* to) {
+  constexpr int width = kLanes<T>;
+  alignas(64) T lanes[kLanesRow][width];
+  for (std::int64_t first = 0; first < rows; first += width) {
+    std::int64_t group = rows - first < width ? rows - first : width;
+    for (std::int64_t r = 0; r < group; ++r) {
+      for (std::int64_t i = 0; i < count; ++i) lanes[i][r] = from[(first + r) * count + i];
+    }
+    std::int64_t left = count;
+    for (std::int64_t half = kLanesRow / 2; half > 0; half /= 2) {
+      for (std::int64_t i = 0; i + half < left; ++i) store<T>(lanes[i], combine<kind, T>(load<T>(lanes[i]), load<T>(lanes[i + half])));
+      left = left < half ? left : half;
+    }
+    for (std::int64_t r = 0; r < group; ++r) to[first + r] = lanes[0][r];
+  }
 }
 
 /// Wrapping integers: every order gives the same bits.
@@ -199,6 +222,15 @@ void row(const void* from, std::int64_t count, void* to) {
 }
 
 template <ReduceKind kind, class T>
+void rows(const void* from, std::int64_t count, std::int64_t n, void* to) {
+  if constexpr (std::is_floating_point_v<T>) {
+    if (count <= kShortRow) return short_rows_of_floats<kind, T>(static_cast<const T*>(from), count, n, static_cast<T*>(to));
+  }
+  using Sum = std::conditional_t<std::is_arithmetic_v<T>, T, float>;
+  for (std::int64_t i = 0; i < n; ++i) row<kind, T>(static_cast<const T*>(from) + i * count, count, static_cast<Sum*>(to) + i);
+}
+
+template <ReduceKind kind, class T>
 void columns(const void* from, const std::int64_t* offsets, std::int64_t count, std::int64_t cols, void* to) {
   const T* x = static_cast<const T*>(from);
   if constexpr (std::is_floating_point_v<T>) {
@@ -252,6 +284,10 @@ void with_types(DType dtype, ReduceKind kind, const F& f) {
 
 void reduce_row(DType dtype, ReduceKind kind, const void* from, std::int64_t count, void* accumulator) {
   with_types(dtype, kind, [&]<ReduceKind k, class T>() { row<k, T>(from, count, accumulator); });
+}
+
+void reduce_short_rows(DType dtype, ReduceKind kind, const void* from, std::int64_t count, std::int64_t n, void* accumulators) {
+  with_types(dtype, kind, [&]<ReduceKind k, class T>() { rows<k, T>(from, count, n, accumulators); });
 }
 
 void reduce_columns(DType dtype, ReduceKind kind, const void* from, const std::int64_t* offsets, std::int64_t count, std::int64_t cols,
