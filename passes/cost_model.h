@@ -18,6 +18,9 @@
 // 11. Reductions over the same axes that share a tensor become one kernel that reads it once, if none needs another's result.
 // 12. A kernel of kMaxBody ops ends there. A shorter one, from kLongBody on, may end where the expression that it computes begins again, so
 //  that the same kernel, compiled once, runs again for what is left; if that costs little beside the kernel, or the end is near.
+// 13. Several rows of two to kShortRow elements share a vector, whose code knows their length, if what they read is read in place or is the
+//  same for all rows. Gathering an input lane by lane costs a cycle an element, a row at a time some six cycles: with one such input that
+//  ends at kShortGatheredRow elements, with two at half of it. Small tensors share one kernel for all lengths.
 #pragma once
 #include <cstdint>
 
@@ -25,20 +28,22 @@
 
 namespace kiln::passes::cost {
 
-inline constexpr double kCheap = 8;             ///< an expression up to this cost may be computed again (rule 3)
-inline constexpr int kCheapTensors = 2;         ///< ... if it reads at most this many tensors of its own size
-inline constexpr int kScalarOps = 10;           ///< rule 4
-inline constexpr double kScalarCost = 40;       ///< ... up to this cost: a power is worth a launch
-inline constexpr int kMaxBody = 160;            ///< ops of one kernel
-inline constexpr int kLongBody = 60;            ///< ops from which on a kernel may end early (rule 12)
-inline constexpr int kVeryLongBody = 120;       ///< ... whatever the end costs
-inline constexpr double kCutsWorth = 15;        ///< how much more the kernel must cost than its end
-inline constexpr int kMaxArguments = 24;        ///< tensors that one kernel reads and writes
-inline constexpr int kMaxEpilogueStreams = 5;   ///< tensors of the result's size that an epilogue reads and writes (rule 10)
-inline constexpr std::int64_t kMaxRow = 16384;  ///< elements of a row that stays in cache between passes over it (rule 8)
-inline constexpr int kMaxSiblings = 4;          ///< reductions that one kernel does side by side (rule 11)
-inline constexpr std::int64_t kSmall = 2048;    ///< elements up to which a launch costs more than its work
-inline constexpr double kSmallCost = 20;        ///< cost up to which an expression on so few elements may be computed again
+inline constexpr double kCheap = 8;                   ///< an expression up to this cost may be computed again (rule 3)
+inline constexpr int kCheapTensors = 2;               ///< ... if it reads at most this many tensors of its own size
+inline constexpr int kScalarOps = 10;                 ///< rule 4
+inline constexpr double kScalarCost = 40;             ///< ... up to this cost: a power is worth a launch
+inline constexpr int kMaxBody = 160;                  ///< ops of one kernel
+inline constexpr int kLongBody = 60;                  ///< ops from which on a kernel may end early (rule 12)
+inline constexpr int kVeryLongBody = 120;             ///< ... whatever the end costs
+inline constexpr double kCutsWorth = 15;              ///< how much more the kernel must cost than its end
+inline constexpr int kMaxArguments = 24;              ///< tensors that one kernel reads and writes
+inline constexpr int kMaxEpilogueStreams = 5;         ///< tensors of the result's size that an epilogue reads and writes (rule 10)
+inline constexpr std::int64_t kShortRow = 16;         ///< elements of a row of which a vector holds several (rule 13)
+inline constexpr std::int64_t kShortGatheredRow = 6;  ///< ... where one input is gathered
+inline constexpr std::int64_t kMaxRow = 16384;        ///< elements of a row that stays in cache between passes over it (rule 8)
+inline constexpr int kMaxSiblings = 4;                ///< reductions that one kernel does side by side (rule 11)
+inline constexpr std::int64_t kSmall = 2048;          ///< elements up to which a launch costs more than its work
+inline constexpr double kSmallCost = 20;              ///< cost up to which an expression on so few elements may be computed again
 
 /// Cost of the op alone, its operands at hand.
 double op_cost(const graph::Node& node);

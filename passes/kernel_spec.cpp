@@ -24,9 +24,6 @@ using runtime::KernelSpec;
 
 /// Reduced lengths up to this are written into the kernel, so that its loops unroll; the length of rows always is.
 constexpr std::int64_t kUnrolledLength = 16;
-/// Elements of a row of which a vector holds several, and where one input of the kernel is gathered.
-constexpr std::int64_t kShortRow = 16, kShortGatheredRow = 6;
-constexpr int kMany = 100;
 
 KernelKind kernel_kind(FusionKind kind) {
   switch (kind) {
@@ -254,8 +251,7 @@ class SpecBuilder {
     write_constant_dims();
   }
 
-  /// Rows of few elements lie side by side in a vector, which is laid out for their length; unless what they read would have to be
-  /// gathered lane by lane at a higher price than a row at a time, or there is little to compute.
+  /// Writes the length of short rows into the kernel (rule 13 of cost_model.h).
   void write_short_row() {
     KernelSpec& spec = kernel_.spec;
     const std::vector<std::int32_t>& shape = spec.body[at(spec.outputs.front())].shape;
@@ -264,12 +260,13 @@ class SpecBuilder {
     if (shape.size() < 2 || elements <= static_cast<double>(cost::kSmall)) return;
     const std::int64_t length = kernel_.dims[at(shape.back())].value_or(0);
     const int gathers = gathered_inputs();
-    if (length >= 2 && length <= (gathers == 0 ? kShortRow : kShortGatheredRow / gathers))
+    if (length >= 2 && length <= (gathers == 0 ? cost::kShortRow : cost::kShortGatheredRow / gathers))
       spec.constant_dims.emplace_back(shape.back(), length);
   }
 
   /// Inputs that are read neither where the output is written nor at the same places for all rows. A window counts for many.
   int gathered_inputs() const {
+    constexpr int kMany = 100;
     enum class Place : std::uint8_t { unused, row, same, elsewhere };  // the last one wins
     const std::vector<BodyNode>& body = kernel_.spec.body;
     std::vector<Place> places(body.size(), Place::unused);
