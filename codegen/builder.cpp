@@ -84,6 +84,16 @@ Value Builder::constant_lanes(const std::function<std::int64_t(int lane)>& f) {
   return pure<arith::ConstantOp>({}, mlir::cast<mlir::TypedAttr>(builder_.getI64VectorAttr(numbers)));
 }
 
+Value Builder::opaque(std::int64_t value) {
+  Value& known = opaque_[{entry(), value}];
+  if (known) return known;
+  Value memory = stack(i64(), 1);
+  mlir::OpBuilder::InsertionGuard guard(builder_);
+  builder_.setInsertionPointAfter(memory.getDefiningOp());
+  store_scalar(arith::ConstantOp::create(builder_, location(), builder_.getI64IntegerAttr(value)), memory);
+  return known = LLVM::LoadOp::create(builder_, location(), i64(), memory, 8, /*isVolatile=*/true);
+}
+
 bool Builder::is_constant(Value v, std::int64_t& value) {
   llvm::APInt bits;
   if (!v || !mlir::matchPattern(v, mlir::m_ConstantInt(&bits))) return false;

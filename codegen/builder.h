@@ -61,6 +61,9 @@ class Builder {
   Value iota(Type element, int n);
   /// A vector of i64: f(lane) in each of lanes().
   Value constant_lanes(const std::function<std::int64_t(int lane)>& f);
+  /// A number that the backend does not know. LLVM 22.1 loads all lanes where a constant mask turns some off that nobody needs, also past
+  /// the end of memory: masks of constants start from this.
+  Value opaque(std::int64_t value);
   static bool is_constant(Value v, std::int64_t& value);
   static bool is_constant_equal(Value v, std::int64_t value);
 
@@ -168,6 +171,7 @@ class Builder {
   bool contraction_ = false;
   llvm::DenseSet<Value> products_;
   llvm::DenseMap<std::pair<mlir::Block*, mlir::Attribute>, Value> constants_;
+  llvm::DenseMap<std::pair<mlir::Block*, std::int64_t>, Value> opaque_;
 };
 
 }  // namespace kiln::codegen

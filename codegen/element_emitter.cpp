@@ -1,6 +1,8 @@
 // The walk over a body, memory access, elementwise ops.
 #include "codegen/element_emitter.h"
 
+#include <mlir/IR/Matchers.h>
+
 #include "base/require.h"
 #include "codegen/elementwise_table.h"
 #include "codegen/half.h"
@@ -243,7 +245,56 @@ Value ElementEmitter::read(Value pointer, int node, const Position& at, const Ma
   auto type = mlir::VectorType::get({b_.lanes()}, memory);
   Value lanes = lanes_mask(mask);
   if (varying.contiguous()) return from_memory(b_.load(address, type, lanes, invariant), dtype);
-  return from_memory(b_.gather(address, indexing_.vector(varying), type, lanes, invariant), dtype);
+  // A guard may leave out the first of several lanes that want an element.
+  Value close = mask.guard || mask.lane_guard ? Value() : lanes;
+  Value v = varying.lanes ? read_close(address, type, varying.lanes, close, invariant)
+                          : read_strided(address, type, varying.step, lanes, invariant);
+  if (!v) v = b_.gather(address, indexing_.vector(varying), type, lanes, invariant);
+  return from_memory(v, dtype);
+}
+
+Value ElementEmitter::read_strided(Value address, mlir::VectorType type, std::int64_t step, Value mask, bool invariant) {
+  constexpr std::int64_t kMaxLoads = 4;
+  const std::int64_t n = type.getNumElements();
+  llvm::SmallVector<std::int64_t> from;
+  if (step == -1) {
+    for (std::int64_t lane = n; lane-- > 0;) from.push_back(lane);
+    if (mask) mask = b_.shuffle(mask, mask, from);
+    Value v = b_.load(b_.offset(address, type.getElementType(), b_.integer(1 - n)), type, mask, invariant);
+    return b_.shuffle(v, v, from);
+  }
+  if (mask || step < 2 || step > kMaxLoads) return {};
+  Value result;
+  for (std::int64_t k = 0; k < step; ++k) {
+    // The last load ends with the last element, so that nothing past it is read.
+    const std::int64_t first = std::min(k * n, (step - 1) * (n - 1));
+    Value v = b_.load(b_.offset(address, type.getElementType(), b_.integer(first)), type, {}, invariant);
+    from.clear();
+    for (std::int64_t lane = 0; lane < n; ++lane) {
+      const bool here = lane * step >= first && lane * step < first + n;
+      from.push_back(here ? n + lane * step - first : lane);
+    }
+    result = b_.shuffle(result ? result : v, v, from);
+  }
+  return result;
+}
+
+Value ElementEmitter::read_close(Value address, mlir::VectorType type, Value lanes, Value mask, bool invariant) {
+  mlir::DenseIntElementsAttr numbers;
+  if (!mask || !lanes || !mlir::matchPattern(lanes, mlir::m_Constant(&numbers))) return {};
+  const std::int64_t n = type.getNumElements();
+  // Element i is there if the first lane that wants it counts.
+  llvm::SmallVector<std::int64_t> from, wanted_by(static_cast<std::size_t>(n), n);
+  for (const llvm::APInt& number : numbers.getValues<llvm::APInt>()) {
+    const std::int64_t i = number.getSExtValue();
+    if (i < 0 || i >= n) return {};
+    std::int64_t& first = wanted_by[static_cast<std::size_t>(i)];
+    first = std::min(first, static_cast<std::int64_t>(from.size()));
+    from.push_back(i);
+  }
+  Value nobody = b_.splat(b_.boolean(false), static_cast<int>(n));
+  Value v = b_.load(address, type, b_.shuffle(mask, nobody, wanted_by), invariant);
+  return b_.shuffle(v, v, from);
 }
 
 Value ElementEmitter::input(int node, const Position& at, const Mask& mask) {

@@ -107,6 +107,10 @@ class ElementEmitter {
 
   /// x / divisor for a divisor that all lanes share, within 1.5 ulp: x times a reciprocal that is computed once.
   Value divide_by_scalar(Value x, Value divisor);
+  /// Elements at address, address + step and so on, from loads of neighbours; null where that does not pay.
+  Value read_strided(Value address, mlir::VectorType type, std::int64_t step, Value mask, bool invariant);
+  /// Elements at address + lanes, by one load, if the lanes are known and close to each other; else null.
+  Value read_close(Value address, mlir::VectorType type, Value lanes, Value mask, bool invariant);
   Value float_to_integer(Value v, DType to);
   Value round_int64_to_odd(Value v);
   Value lanes_mask(const Mask& mask);
@@ -130,6 +134,15 @@ class ElementEmitter {
   /// True where the window of result position o lies in the padding.
   Value window_is_empty(int node, const Position& o);
   Value window_max_grad(int node, const Position& at, const Mask& mask);
+  /// The windows along one axis that a position of x may lie in: `last` and those before it, of `count` windows; `tap` is its place in
+  /// `last`.
+  struct WindowsOver {
+    Index last, tap;
+    std::int64_t count;
+  };
+  /// The gradient at a position where x is `here`, from axis `axis` on with a piece of code for each place that it may have in the windows.
+  Value sum_by_taps(int node, std::vector<WindowsOver>& windows, std::size_t axis, Value here, const Mask& mask);
+  Value sum_over_windows(int node, const std::vector<WindowsOver>& windows, Value here, const Mask& mask);
   Value is_first_maximum(int node, const Ints& size, const Position& o, const Index& own_tap, Value here, const Mask& valid);
   using Emit = Value (ElementEmitter::*)(int node, const Position& at, const Mask& mask);
   static const std::map<std::string_view, Emit>& structural();

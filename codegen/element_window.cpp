@@ -120,31 +120,65 @@ static Value beats(Builder& b, DType t, Value x, Value y) {
   return b.bit_or(b.compare(F::OGT, x, y), only);
 }
 
+/// True where y does not come before x.
+static Value withstands(Builder& b, DType t, Value x, Value y) {
+  using F = arith::CmpFPredicate;
+  if (!is_floating(t)) return b.bit_not(beats(b, t, y, x));
+  return b.bit_or(b.compare(F::OGE, x, y), b.compare(F::UNO, x, x));
+}
+
 Value ElementEmitter::window_max_grad(int node, const Position& at, const Mask& mask) {
   const runtime::BodyNode& n = this->node(node);
-  const int x = n.operands[0];
-  const int dy = n.operands[1];
   const Window w(n.attrs);
   const Position p = by_axes(node, at);
-  Value here = value(x, p, mask);
-  // Windows over p along an axis: the last starts at or before p, the others are up to `counts` before it.
-  Ints counts;
-  std::vector<std::pair<Index, Index>> last;
+  Value here = value(n.operands[0], p, mask);
+  if (!p.uniform()) here = b_.splat(here);
+  // Windows over p along an axis: the last starts at or before p, the others are up to a number of strides before it.
+  std::vector<WindowsOver> windows;
   for (std::size_t axis = 0; axis < w.rank(); ++axis) {
-    counts.push_back((w.size[axis] + w.stride[axis] - 1) / w.stride[axis]);
-    last.push_back(indexing_.divide(indexing_.add(p.at[axis], w.low[axis]), b_.integer(w.stride[axis])));
+    auto [last, tap] = indexing_.divide(indexing_.add(p.at[axis], w.low[axis]), b_.integer(w.stride[axis]));
+    windows.push_back({last, tap, (w.size[axis] + w.stride[axis] - 1) / w.stride[axis]});
   }
+  return round_half(sum_by_taps(node, windows, 0, here, mask), n.dtype);
+}
+
+Value ElementEmitter::sum_by_taps(int node, std::vector<WindowsOver>& windows, std::size_t axis, Value here, const Mask& mask) {
+  const Window w(this->node(node).attrs);
+  constexpr std::int64_t kMaxStride = 3;
+  while (axis < windows.size() && (w.stride[axis] == 1 || w.stride[axis] > kMaxStride || !windows[axis].tap.uniform())) ++axis;
+  if (axis == windows.size() || w.taps() > kUnrolledTaps) return sum_over_windows(node, windows, here, mask);
+  const WindowsOver any = windows[axis];
+  const std::function<Value(std::int64_t)> from = [&](std::int64_t tap) -> Value {
+    const auto one = [&] {
+      windows[axis] = {any.last, indexing_.constant(tap),
+                       std::max<std::int64_t>(0, (w.size[axis] - tap + w.stride[axis] - 1) / w.stride[axis])};
+      return Values{sum_by_taps(node, windows, axis + 1, here, mask)};
+    };
+    if (tap + 1 == w.stride[axis]) return one()[0];
+    return b_.branch(b_.equal(any.tap.base, b_.integer(tap)), {here.getType()}, one, [&] { return Values{from(tap + 1)}; })[0];
+  };
+  Value sum = from(0);
+  windows[axis] = any;
+  return sum;
+}
+
+Value ElementEmitter::sum_over_windows(int node, const std::vector<WindowsOver>& windows, Value here, const Mask& mask) {
+  const runtime::BodyNode& n = this->node(node);
+  const int dy = n.operands[1];
+  const Window w(n.attrs);
+  Ints counts;
+  for (const WindowsOver& over : windows) counts.push_back(over.count);
   Value zero = b_.constant(b_.value_type(n.dtype), 0);
-  Value initial = p.uniform() ? zero : b_.splat(zero);
-  Value sum = for_each_tap(b_, counts, initial, [&](llvm::ArrayRef<Value> nth, Value carried) {
+  Value initial = Builder::is_vector(here) ? b_.splat(zero) : zero;
+  return for_each_tap(b_, counts, initial, [&](llvm::ArrayRef<Value> nth, Value carried) {
     Mask valid = mask;
     Value hit = b_.boolean(true);
     Position o;
     Index own_tap = indexing_.constant(0);
     for (std::size_t axis = 0; axis < w.rank(); ++axis) {
       Value back = b_.sub(b_.integer(counts[axis] - 1), nth[axis]);
-      Index window = indexing_.add(last[axis].first, Index{b_.sub(b_.integer(0), back)});
-      Index tap = indexing_.add(last[axis].second, Index{b_.mul(back, b_.integer(w.stride[axis]))});
+      Index window = indexing_.add(windows[axis].last, Index{b_.sub(b_.integer(0), back)});
+      Index tap = indexing_.add(windows[axis].tap, Index{b_.mul(back, b_.integer(w.stride[axis]))});
       const auto require = [&](Value condition) {
         if (Builder::is_constant_equal(condition, -1) || Builder::is_constant_equal(condition, 1)) return;
         valid = guarded(valid, condition);
@@ -160,9 +194,8 @@ Value ElementEmitter::window_max_grad(int node, const Position& at, const Mask& 
     }
     hit = b_.bit_and(hit, is_first_maximum(node, w.size, o, own_tap, here, valid));
     Value next = b_.select(hit, b_.add(carried, value(dy, o, valid)), carried);
-    return p.uniform() ? next : b_.splat(next);
+    return Builder::is_vector(here) ? b_.splat(next) : next;
   });
-  return round_half(sum, n.dtype);
 }
 
 Value ElementEmitter::is_first_maximum(int node, const Ints& size, const Position& o, const Index& own_tap, Value here, const Mask& valid) {
@@ -180,8 +213,13 @@ Value ElementEmitter::is_first_maximum(int node, const Ints& size, const Positio
     Value number = b_.integer(0);
     for (std::size_t axis = 0; axis < w.rank(); ++axis) number = b_.add(b_.mul(number, b_.integer(size[axis])), tap[axis]);
     Value other = value(x, from, inside);
-    Value earlier = b_.bit_not(indexing_.below(own_tap, b_.add(number, b_.integer(1))));
-    Value wins = b_.select(earlier, beats(b_, n.dtype, here, other), b_.bit_not(beats(b_, n.dtype, other, here)));
+    Value later = indexing_.below(own_tap, b_.add(number, b_.integer(1)));
+    Value wins;
+    std::int64_t known = 0;
+    if (Builder::is_constant(later, known))
+      wins = known == 0 ? beats(b_, n.dtype, here, other) : withstands(b_, n.dtype, here, other);
+    else
+      wins = b_.select(later, withstands(b_, n.dtype, here, other), beats(b_, n.dtype, here, other));
     Value next = b_.bit_and(carried, b_.bit_or(outside, wins));
     return o.uniform() ? next : b_.splat(next);
   });

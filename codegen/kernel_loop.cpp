@@ -40,6 +40,11 @@ class Parts {
   }
 
   bool any() const { return concat_ >= 0; }
+  /// One element of each part a row.
+  bool are_interleaved() const {
+    return are_within_rows() &&
+           llvm::all_of(e_.node(concat_).operands, [&](std::int32_t part) { return e_.shapes().is_length(part, axis_, 1); });
+  }
   bool are_within_rows() const { return axis_ == rank_ - 1; }
   int axis() const { return axis_; }
 
@@ -154,7 +159,9 @@ int packed_lanes(const KernelModule& m) { return std::max(m.wide_lanes(), 2 * m.
 /// How many rows lie side by side in a vector: several where their length is short and known, which says that it pays.
 int rows_in_vector(const KernelModule& m, ElementEmitter& e, const LoopNest& nest) {
   std::int64_t length = 0;
-  if (nest.linear || nest.rank < 2 || !Builder::is_constant(nest.inner_length(e), length) || length < 2 || Parts(e, nest).any()) return 1;
+  if (nest.linear || nest.rank < 2 || !Builder::is_constant(nest.inner_length(e), length) || length < 2) return 1;
+  const Parts parts(e, nest);
+  if (parts.any() && !parts.are_interleaved()) return 1;
   return std::max(1, packed_lanes(m) / static_cast<int>(length));
 }
 
@@ -177,7 +184,7 @@ void emit_packed_rows(const KernelModule& m, ElementEmitter& e, const LoopNest& 
     Value begin = b.max_signed(b.sub(first, offset), b.integer(0));
     Value whole = b.binary<mlir::arith::DivUIOp>(b.max_signed(b.sub(end, begin), b.integer(0)), b.integer(rows));
     Value middle = b.add(begin, b.mul(whole, b.integer(rows)));
-    Value full = b.first_lanes(b.integer(rows * length), lanes);
+    Value full = b.first_lanes(b.opaque(rows * length), lanes);
     b.loop(begin, middle, b.integer(rows), [&](Value row) { emit(row, full); });
     b.branch(b.less(middle, end), [&] { emit(middle, b.first_lanes(b.mul(b.sub(end, middle), b.integer(length)), lanes)); });
   });

@@ -43,6 +43,13 @@ class Accumulators {
       e_[k].store_cells(e_[k].combine(e_[k].load_cells(cells_[k], at, lanes_), v[k]), cells_[k], at);
     }
   }
+  /// Sets the accumulators of the first `columns` columns: v (one a reduction) holds those of all lanes, one lane after the other.
+  void set(const Values& v, int columns) {
+    for (std::size_t k = 0; k < e_.size(); ++k) {
+      for (int lane = 0; lane < kLanesColumn; ++lane)
+        e_[k].store_cells(b_.slice(v[k], lane * columns, columns), cells_[k], row(b_.integer(lane), b_.integer(0)));
+    }
+  }
   /// The trees over the lanes at column c.
   Values total(Value c) {
     Values totals;
@@ -86,6 +93,28 @@ std::vector<int> streams(SiblingEmitters& e) {
   return result;
 }
 
+/// Up to this many columns, a vector holds the elements of as many rows as there are lanes of accumulators.
+constexpr std::int64_t kFewColumns = 8;
+
+/// Whether it pays to compute such an op for several rows at a time.
+bool runs_through_rows(const runtime::BodyNode& node) {
+  if (node.op.empty() || node.op == "cast" || node.op == "broadcast" || node.op == "constant" || node.op == "iota") return true;
+  return node.op == "reduce" || ops::op(node.op).kind == ops::OpKind::elementwise;
+}
+
+/// The number of columns, if they are so few and what is summed may be read that way; else 0.
+int few_columns(SiblingEmitters& e) {
+  const Reduction& r = e.first().reduction();
+  ElementEmitter& elements = e.first().function().e;
+  std::int64_t columns = 0;
+  if (r.reduced.size() != 1 || r.reduced[0] != r.rank - 2) return 0;
+  if (!Builder::is_constant(elements.shapes().length(r.x, r.rank - 1), columns) || columns > kFewColumns) return 0;
+  for (const runtime::BodyNode& node : elements.spec().body) {
+    if (!runs_through_rows(node)) return 0;
+  }
+  return static_cast<int>(columns);
+}
+
 /// Everything about the columns [first, first + width) of one result row.
 class Strip {
  public:
@@ -93,6 +122,7 @@ class Strip {
       : e_(e),
         b_(e.first().function().b),
         lanes_(m.vector_lanes()),
+        few_columns_(few_columns(e)),
         streams_(streams(e)),
         outer_(outer.begin(), outer.end()),
         first_(first),
@@ -108,6 +138,7 @@ class Strip {
     level.clear(width_);
     Value begin = b_.mul(number, b_.integer(kReduceBlock));
     Value end = b_.min_signed(b_.add(begin, b_.integer(kReduceBlock)), e_.first().length());
+    if (few_columns_ > 0) return sum_few_columns(level, begin, end);
     b_.loop(begin, end, b_.integer(1), [&](Value i) {
       vector_loop(b_, b_.integer(0), width_, lanes_, [&](Value c, const Mask& mask) {
         const Kept column = kept(c);
@@ -130,6 +161,36 @@ class Strip {
 
  private:
   using Kept = llvm::SmallVector<Index, 4>;
+
+  /// Rows [begin, end), as many at a time as there are lanes of accumulators, which stay in registers.
+  void sum_few_columns(Accumulators& level, Value begin, Value end) {
+    const int lanes = kLanesColumn * few_columns_;
+    const int before = b_.lanes();
+    b_.set_lanes(lanes);
+    Values sums;
+    for (ReductionEmitter& e : e_) sums.push_back(b_.splat(e.skip(), lanes));
+    const auto next = [&](Value row, mlir::ValueRange carried, const Mask& mask) {
+      const Index rows{row, 0, b_.constant_lanes([&](int lane) { return lane / few_columns_; })};
+      const Index columns{{}, 0, b_.constant_lanes([&](int lane) { return lane % few_columns_; })};
+      Kept column(outer_.begin(), outer_.end());
+      column.push_back(columns);
+      Values after;
+      for (std::size_t k = 0; k < e_.size(); ++k) {
+        Value v = e_[k].combine(carried[k], b_.splat(e_[k].element(column, rows, mask), lanes));
+        after.push_back(mask.lanes ? b_.select(mask.lanes, v, carried[k]) : v);
+      }
+      return after;
+    };
+    Value rest = b_.bit_and(b_.sub(end, begin), b_.integer(kLanesColumn - 1));
+    Value middle = b_.sub(end, rest);
+    sums =
+        b_.loop(begin, middle, b_.integer(kLanesColumn), sums, [&](Value row, mlir::ValueRange carried) { return next(row, carried, {}); });
+    sums = b_.loop(middle, end, b_.integer(kLanesColumn), sums, [&](Value row, mlir::ValueRange carried) {
+      return next(row, carried, {b_.first_lanes(b_.mul(rest, b_.integer(few_columns_)), lanes), {}, {}});
+    });
+    b_.set_lanes(before);
+    level.set(sums, few_columns_);
+  }
 
   /// The column's elements some rows after row i.
   void fetch_ahead(const Kept& column, Value i) {
@@ -154,7 +215,7 @@ class Strip {
   }
   SiblingEmitters& e_;
   Builder& b_;
-  int lanes_;
+  int lanes_, few_columns_;
   std::vector<int> streams_;  ///< inputs that are read element by element
   Kept outer_;
   Value first_, width_;
@@ -194,6 +255,8 @@ void with_strip(KernelModule& m, SiblingEmitters& e, Value unit, const std::func
   const Reduction& r = e.first().reduction();
   const std::int64_t columns_of_strip = strip_of(e);
   Value columns = elements.shapes().length(r.x, r.rank - 1);
+  std::int64_t known = 0;
+  if (Builder::is_constant(columns, known)) columns = b.opaque(known);
   Value per_row = b.binary<mlir::arith::DivUIOp>(b.add(columns, b.integer(columns_of_strip - 1)), b.integer(columns_of_strip));
   auto [row, number] = elements.indexing().divide({unit}, per_row);
   llvm::SmallVector<Index, 4> outer(r.kept.size() - 1);

@@ -24,6 +24,8 @@ using runtime::KernelSpec;
 
 /// Reduced lengths up to this are written into the kernel, so that its loops unroll; the length of rows always is.
 constexpr std::int64_t kUnrolledLength = 16;
+/// Columns so few that a reduction sums several rows of them at a time.
+constexpr std::int64_t kFewColumns = 8;
 
 KernelKind kernel_kind(FusionKind kind) {
   switch (kind) {
@@ -262,6 +264,12 @@ class SpecBuilder {
     const int gathers = gathered_inputs();
     if (length >= 2 && length <= (gathers == 0 ? cost::kShortRow : cost::kShortGatheredRow / gathers))
       spec.constant_dims.emplace_back(shape.back(), length);
+    else
+      return;
+    for (std::size_t i = 0; i < kernel_.dims.size(); ++i) {
+      if (kernel_.dims[i] == 1) spec.constant_dims.emplace_back(static_cast<std::int32_t>(i), 1);
+    }
+    std::sort(spec.constant_dims.begin(), spec.constant_dims.end());
   }
 
   /// Inputs that are read neither where the output is written nor at the same places for all rows. A window counts for many.
@@ -292,21 +300,23 @@ class SpecBuilder {
     return gathered;
   }
 
+  /// The length number `dim`, if it is known to be at most `limit`.
+  void write_length(std::int32_t dim, std::int64_t limit) {
+    auto& known = kernel_.spec.constant_dims;
+    const std::pair<std::int32_t, std::int64_t> entry(dim, kernel_.dims[at(dim)].value_or(limit + 1));
+    if (entry.second <= limit && std::find(known.begin(), known.end(), entry) == known.end()) known.push_back(entry);
+  }
+
   void write_constant_dims() {
     KernelSpec& spec = kernel_.spec;
     if (spec.kind == KernelKind::loop) return write_short_row();
     if (spec.kind != KernelKind::reduce && spec.kind != KernelKind::row) return;
     const BodyNode& root = spec.body[at(spec.root)];
     const BodyNode& x = spec.body[at(root.operands[0])];
+    if (spec.kind == KernelKind::reduce && root.attrs.has("axes") && !x.shape.empty()) write_length(x.shape.back(), kFewColumns);
     const Ints axes = root.attrs.has("axes") ? root.attrs.get<Ints>("axes") : Ints{root.attrs.get<std::int64_t>("axis")};
-    for (std::int64_t axis : axes) {
-      const std::int32_t dim = x.shape[static_cast<std::size_t>(axis)];
-      const std::int64_t known = spec.kind == KernelKind::row ? cost::kMaxRow : kUnrolledLength;
-      const std::int64_t length = kernel_.dims[at(dim)].value_or(known + 1);
-      const std::pair<std::int32_t, std::int64_t> entry(dim, length);
-      if (length <= known && std::find(spec.constant_dims.begin(), spec.constant_dims.end(), entry) == spec.constant_dims.end())
-        spec.constant_dims.push_back(entry);
-    }
+    const std::int64_t known = spec.kind == KernelKind::row ? cost::kMaxRow : kUnrolledLength;
+    for (std::int64_t axis : axes) write_length(x.shape[static_cast<std::size_t>(axis)], known);
     std::sort(spec.constant_dims.begin(), spec.constant_dims.end());
   }
 
