@@ -3,6 +3,7 @@
 #include "codegen/reduction.h"
 #include "ops/numeric_order.h"
 #include "ops/op.h"
+#include "passes/cost_model.h"
 
 namespace kiln::codegen {
 
@@ -93,22 +94,20 @@ std::vector<int> streams(SiblingEmitters& e) {
   return result;
 }
 
-/// Up to this many columns, a vector holds the elements of as many rows as there are lanes of accumulators.
-constexpr std::int64_t kFewColumns = 8;
-
 /// Whether it pays to compute such an op for several rows at a time.
 bool runs_through_rows(const runtime::BodyNode& node) {
   if (node.op.empty() || node.op == "cast" || node.op == "broadcast" || node.op == "constant" || node.op == "iota") return true;
   return node.op == "reduce" || ops::op(node.op).kind == ops::OpKind::elementwise;
 }
 
-/// The number of columns, if they are so few and what is summed may be read that way; else 0.
+/// The number of columns, if they are so few that a vector holds the elements of as many rows as there are lanes of accumulators, and if
+/// what is summed may be read that way; else 0.
 int few_columns(SiblingEmitters& e) {
   const Reduction& r = e.first().reduction();
   ElementEmitter& elements = e.first().function().e;
   std::int64_t columns = 0;
   if (r.reduced.size() != 1 || r.reduced[0] != r.rank - 2) return 0;
-  if (!Builder::is_constant(elements.shapes().length(r.x, r.rank - 1), columns) || columns > kFewColumns) return 0;
+  if (!Builder::is_constant(elements.shapes().length(r.x, r.rank - 1), columns) || columns > passes::cost::kFewColumns) return 0;
   for (const runtime::BodyNode& node : elements.spec().body) {
     if (!runs_through_rows(node)) return 0;
   }

@@ -21,6 +21,7 @@
 // 13. Several rows of two to kShortRow elements share a vector, whose code knows their length, if what they read is read in place or is the
 //  same for all rows. Gathering an input lane by lane costs a cycle an element, a row at a time some six cycles: with one such input that
 //  ends at kShortGatheredRow elements, with two at half of it. Small tensors share one kernel for all lengths.
+// 14. A reduction that leaves at most kFewColumns columns takes several rows of them at a time, by code that knows their number.
 #pragma once
 #include <cstdint>
 
@@ -40,6 +41,7 @@ inline constexpr int kMaxArguments = 24;              ///< tensors that one kern
 inline constexpr int kMaxEpilogueStreams = 5;         ///< tensors of the result's size that an epilogue reads and writes (rule 10)
 inline constexpr std::int64_t kShortRow = 16;         ///< elements of a row of which a vector holds several (rule 13)
 inline constexpr std::int64_t kShortGatheredRow = 6;  ///< ... where one input is gathered
+inline constexpr std::int64_t kFewColumns = 8;        ///< rule 14
 inline constexpr std::int64_t kMaxRow = 16384;        ///< elements of a row that stays in cache between passes over it (rule 8)
 inline constexpr int kMaxSiblings = 4;                ///< reductions that one kernel does side by side (rule 11)
 inline constexpr std::int64_t kSmall = 2048;          ///< elements up to which a launch costs more than its work

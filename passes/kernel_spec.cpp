@@ -24,8 +24,6 @@ using runtime::KernelSpec;
 
 /// Reduced lengths up to this are written into the kernel, so that its loops unroll; the length of rows always is.
 constexpr std::int64_t kUnrolledLength = 16;
-/// Columns so few that a reduction sums several rows of them at a time.
-constexpr std::int64_t kFewColumns = 8;
 
 KernelKind kernel_kind(FusionKind kind) {
   switch (kind) {
@@ -313,7 +311,7 @@ class SpecBuilder {
     if (spec.kind != KernelKind::reduce && spec.kind != KernelKind::row) return;
     const BodyNode& root = spec.body[at(spec.root)];
     const BodyNode& x = spec.body[at(root.operands[0])];
-    if (spec.kind == KernelKind::reduce && root.attrs.has("axes") && !x.shape.empty()) write_length(x.shape.back(), kFewColumns);
+    if (spec.kind == KernelKind::reduce && root.attrs.has("axes") && !x.shape.empty()) write_length(x.shape.back(), cost::kFewColumns);
     const Ints axes = root.attrs.has("axes") ? root.attrs.get<Ints>("axes") : Ints{root.attrs.get<std::int64_t>("axis")};
     const std::int64_t known = spec.kind == KernelKind::row ? cost::kMaxRow : kUnrolledLength;
     for (std::int64_t axis : axes) write_length(x.shape[static_cast<std::size_t>(axis)], known);
