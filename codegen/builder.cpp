@@ -337,32 +337,27 @@ void Builder::branch(Value condition, const std::function<void()>& then) {
   then();
 }
 
-LLVM::LLVMFuncOp Builder::slow_function(std::string_view name, Type x, Type results, const std::function<Values(Value x)>& slow) {
+LLVM::LLVMFuncOp Builder::pure_function(const std::string& symbol, llvm::ArrayRef<Type> parameters,
+                                        const std::function<Value(mlir::ValueRange arguments)>& body) {
   auto module = entry()->getParentOp()->getParentOfType<mlir::ModuleOp>();
-  const auto vector = mlir::dyn_cast<mlir::VectorType>(x);
-  const std::string symbol =
-      fmt::format("{}_f{}x{}", name, element_type(x).getIntOrFloatBitWidth(), vector ? static_cast<int>(vector.getNumElements()) : 1);
   if (auto made = module.lookupSymbol<LLVM::LLVMFuncOp>(symbol)) return made;
   mlir::OpBuilder::InsertionGuard guard(builder_);
   builder_.setInsertionPointToStart(module.getBody());
-  auto function = LLVM::LLVMFuncOp::create(builder_, location(), symbol, LLVM::LLVMFunctionType::get(results, {x}), LLVM::Linkage::Internal,
-                                           false, LLVM::CConv::Fast);
+  // The type of the result is known when it is there.
+  const auto type = [&](Type result) { return LLVM::LLVMFunctionType::get(result, parameters); };
+  auto none = LLVM::LLVMVoidType::get(builder_.getContext());
+  auto function = LLVM::LLVMFuncOp::create(builder_, location(), symbol, type(none), LLVM::Linkage::Internal, false, LLVM::CConv::Fast);
   const auto nothing = LLVM::ModRefInfo::NoModRef;
   function.setMemoryEffectsAttr(
       LLVM::MemoryEffectsAttr::get(builder_.getContext(), {nothing, nothing, nothing, nothing, nothing, nothing}));
   function.setWillReturn(true);
-  // What calls a cold function is rare.
-  function.setPassthroughAttr(builder_.getStrArrayAttr({"cold"}));
   builder_.setInsertionPointToEnd(function.addEntryBlock(builder_));
-  // Operations are placed before the end of the block.
-  Value none = LLVM::UndefOp::create(builder_, location(), results);
-  auto end = LLVM::ReturnOp::create(builder_, location(), none);
+  auto end = LLVM::UnreachableOp::create(builder_, location());  // operations are placed before the end of the block
   builder_.setInsertionPoint(end);
-  Value all = none;
-  const Values found = slow(function.getArgument(0));
-  for (std::size_t i = 0; i < found.size(); ++i)
-    all = LLVM::InsertValueOp::create(builder_, location(), all, found[i], static_cast<std::int64_t>(i));
-  end->setOperand(0, all);
+  Value result = body(function.getArguments());
+  LLVM::ReturnOp::create(builder_, location(), result);
+  end->erase();
+  function.setFunctionType(type(result.getType()));
   return function;
 }
 
@@ -370,10 +365,17 @@ Values Builder::where_rare(Value rare, const Values& usual, std::string_view nam
   // By registers: the function is as small as can be.
   const int all = lanes_of(x);
   const int lanes = std::min(all, hooks_.vector_bytes() * 8 / static_cast<int>(element_type(x).getIntOrFloatBitWidth()));
-  llvm::SmallVector<Type> types;
-  for (Value u : usual) types.push_back(vector_of(element_type(u), lanes));
-  const Type part_type = vector_of(element_type(x), lanes);
-  auto function = slow_function(name, part_type, LLVM::LLVMStructType::getLiteral(builder_.getContext(), types), slow);
+  const std::string symbol = fmt::format("{}_f{}x{}", name, element_type(x).getIntOrFloatBitWidth(), lanes);
+  auto function = pure_function(symbol, {vector_of(element_type(x), lanes)}, [&](mlir::ValueRange arguments) {
+    const Values found = slow(arguments[0]);
+    llvm::SmallVector<Type> types;
+    for (Value v : found) types.push_back(v.getType());
+    Value all = LLVM::UndefOp::create(builder_, location(), LLVM::LLVMStructType::getLiteral(builder_.getContext(), types));
+    for (std::size_t i = 0; i < found.size(); ++i)
+      all = LLVM::InsertValueOp::create(builder_, location(), all, found[i], static_cast<std::int64_t>(i));
+    return all;
+  });
+  function.setPassthroughAttr(builder_.getStrArrayAttr({"cold"}));  // what calls a cold function is rare
   const auto replaced = [&] {
     llvm::SmallVector<Values> found(usual.size());
     for (int first = 0; first < all; first += lanes) {

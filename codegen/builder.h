@@ -144,7 +144,11 @@ class Builder {
   Value pointer_to(Value address);
   /// Calls the function whose address is `callee`.
   void call(Value callee, mlir::ValueRange operands);
-  /// What a function of the module makes of the operands alone; hoisted as pure operations are.
+  /// The function of that name in this module: what `body` makes of arguments of those types, and of nothing else. It is made when first
+  /// asked for; the builder builds it, and goes on where it was.
+  mlir::LLVM::LLVMFuncOp pure_function(const std::string& symbol, llvm::ArrayRef<Type> parameters,
+                                       const std::function<Value(mlir::ValueRange arguments)>& body);
+  /// What such a function answers; hoisted as pure operations are.
   Value call_pure(mlir::LLVM::LLVMFuncOp function, const Values& operands);
 
   mlir::Location location() { return location_; }
@@ -154,8 +158,6 @@ class Builder {
   bool available(Value v);
 
  private:
-  /// The function of where_rare(), made if this module has none yet.
-  mlir::LLVM::LLVMFuncOp slow_function(std::string_view name, Type x, Type results, const std::function<Values(Value x)>& slow);
   /// Moves the insertion point before the outermost loop that computes none of the operands.
   void hoist(llvm::ArrayRef<Value> operands, bool out_of_branches);
   void match(Value& a, Value& b);

@@ -15,15 +15,12 @@ using runtime::KernelKind;
 namespace {
 /// Cycles of work below which a thread is not worth waking.
 constexpr std::int64_t kGrainCycles = 12000;
-}  // namespace
-
-namespace {
 /// Cost from which on a body is not written more than once: neither for independent chains nor for whole vectors without masks.
 constexpr int kLongBody = 150;
 }  // namespace
 
 KernelModule::KernelModule(mlir::MLIRContext& context, const runtime::KernelSpec& spec, const TargetHooks& hooks)
-    : spec_(spec), hooks_(hooks), builder_(&context), module_(mlir::ModuleOp::create(builder_.getUnknownLoc())), outlined_(*module_) {
+    : spec_(spec), hooks_(hooks), builder_(&context), module_(mlir::ModuleOp::create(builder_.getUnknownLoc())) {
   if (is_long() && is_narrow() && hooks.can_pass_vectors()) outlined_.choose(spec);
 }
 

@@ -1,6 +1,6 @@
 // OutlinedOps: elementwise functions that the functions of a kernel call, where a long body would contain them many times.
 #pragma once
-#include <map>
+#include <set>
 #include <string>
 
 #include "codegen/builder.h"
@@ -12,8 +12,6 @@ namespace kiln::codegen {
 /// Every vector register is lost over a call, so it pays for functions of many instructions only.
 class OutlinedOps {
  public:
-  explicit OutlinedOps(mlir::ModuleOp module) : module_(module) {}
-
   /// Chooses among the ops of a body.
   void choose(const runtime::KernelSpec& spec);
   bool empty() const { return ops_.empty(); }
@@ -22,9 +20,7 @@ class OutlinedOps {
   Value call(Builder& b, const std::string& op, DType dtype, const Values& operands);
 
  private:
-  mlir::LLVM::LLVMFuncOp function(Builder& b, const std::string& op, DType dtype, const Values& operands);
-  mlir::ModuleOp module_;
-  std::map<std::string, std::map<std::string, mlir::LLVM::LLVMFuncOp>> ops_;  ///< by op, by types of operands
+  std::set<std::string> ops_;
 };
 
 }  // namespace kiln::codegen

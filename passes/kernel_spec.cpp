@@ -260,10 +260,8 @@ class SpecBuilder {
     if (shape.size() < 2 || elements <= static_cast<double>(cost::kSmall)) return;
     const std::int64_t length = kernel_.dims[at(shape.back())].value_or(0);
     const int gathers = gathered_inputs();
-    if (length >= 2 && length <= (gathers == 0 ? cost::kShortRow : cost::kShortGatheredRow / gathers))
-      spec.constant_dims.emplace_back(shape.back(), length);
-    else
-      return;
+    if (length < 2 || length > (gathers == 0 ? cost::kShortRow : cost::kShortGatheredRow / gathers)) return;
+    spec.constant_dims.emplace_back(shape.back(), length);
     for (std::size_t i = 0; i < kernel_.dims.size(); ++i) {
       if (kernel_.dims[i] == 1) spec.constant_dims.emplace_back(static_cast<std::int32_t>(i), 1);
     }

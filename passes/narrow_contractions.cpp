@@ -32,16 +32,14 @@ struct Narrow {
   bool matrix_is_lhs = false;
 };
 
-/// `x` and the result without the axes of length 1 that only x and the result have; nothing if x has longer ones.
-std::optional<Operand> without_rows(mlir::OpBuilder& b, mlir::Location loc, Operand x, const Operand& other, std::string& out) {
+/// `x` and the result without the labels of axes of length 1 that only x and the result have; nothing if x has longer ones.
+std::optional<Operand> without_rows(const Operand& x, const Operand& other, std::string& out) {
   const Shape shape = shape_of(x);
-  Shape kept;
   std::string labels, dropped;
   for (int axis = 0; axis < shape.rank(); ++axis) {
     const char label = x.labels[static_cast<std::size_t>(axis)];
     if (has(other.labels, label)) {
       labels += label;
-      kept.push_back(shape[axis]);
     } else if (shape[axis] == 1) {
       dropped += label;
     } else {
@@ -49,21 +47,29 @@ std::optional<Operand> without_rows(mlir::OpBuilder& b, mlir::Location loc, Oper
     }
   }
   std::erase_if(out, [&](char label) { return has(dropped, label); });
-  if (!dropped.empty()) x = {ir::create(b, loc, "reshape", x.value, {{"shape", kept}}), labels};
-  return x;
+  return Operand{x.value, labels};
 }
 
-std::optional<Narrow> find_narrow(ir::ContractOp op, mlir::OpBuilder& b) {
+/// The vector without the axes that have lost their labels, which have length 1.
+mlir::Value vector_of(mlir::OpBuilder& b, ir::ContractOp op, const Narrow& n) {
+  if (shape_of(n.vector).size() == n.vector.labels.size()) return n.vector.value;
+  const Shape all = shape_of(n.matrix);
+  Shape kept;
+  for (const char label : n.vector.labels) kept.push_back(all[static_cast<int>(n.matrix.labels.find(label))]);
+  return ir::create(b, op.getLoc(), "reshape", n.vector.value, {{"shape", kept}});
+}
+
+std::optional<Narrow> find_narrow(ir::ContractOp op) {
   const auto [operands, result] = op.getEquation().split("->");
   const auto [left, right] = operands.split(",");
   const Operand lhs{op.getLhs(), left.str()}, rhs{op.getRhs(), right.str()};
   Narrow n{lhs, rhs, result.str(), true};
-  if (const auto vector = without_rows(b, op.getLoc(), rhs, lhs, n.out)) {
+  if (const auto vector = without_rows(rhs, lhs, n.out)) {
     n.vector = *vector;
     return n;
   }
   n = {rhs, lhs, result.str(), false};
-  if (const auto vector = without_rows(b, op.getLoc(), lhs, rhs, n.out)) {
+  if (const auto vector = without_rows(lhs, rhs, n.out)) {
     n.vector = *vector;
     return n;
   }
@@ -89,7 +95,7 @@ mlir::Value as_reduction(ir::ContractOp op, const Narrow& n, mlir::OpBuilder& b)
       axes.push_back(static_cast<std::int64_t>(axis));
   }
   if (kept != n.out) return {};
-  const mlir::Value wide = ir::create(b, op.getLoc(), "broadcast", n.vector.value, {{"dims", dims}, {"shape", shape}});
+  const mlir::Value wide = ir::create(b, op.getLoc(), "broadcast", vector_of(b, op, n), {{"dims", dims}, {"shape", shape}});
   const mlir::Value product = ir::create(b, op.getLoc(), "mul", {n.matrix.value, wide});
   return with_shape_of(b, op, ir::create(b, op.getLoc(), "reduce", product, {{"kind", std::string("add")}, {"axes", axes}}));
 }
@@ -98,7 +104,7 @@ mlir::Value as_reduction(ir::ContractOp op, const Narrow& n, mlir::OpBuilder& b)
 mlir::Value swapped(ir::ContractOp op, const Narrow& n, mlir::OpBuilder& b) {
   Attrs attrs = ir::attrs_of(op);
   attrs.set("equation", n.vector.labels + "," + n.matrix.labels + "->" + n.out);
-  return with_shape_of(b, op, ir::create(b, op.getLoc(), "contract", {n.vector.value, n.matrix.value}, attrs));
+  return with_shape_of(b, op, ir::create(b, op.getLoc(), "contract", {vector_of(b, op, n), n.matrix.value}, attrs));
 }
 
 }  // namespace
@@ -107,7 +113,7 @@ mlir::Value simplify_narrow_contraction(mlir::Operation* operation, mlir::OpBuil
   auto op = llvm::dyn_cast<ir::ContractOp>(operation);
   const DType dtype = op ? ir::tensor_type(op.getResult()).dtype : DType::boolean;
   if (!op || !op.getWindow().empty() || (dtype != DType::float32 && dtype != DType::float64)) return {};
-  const std::optional<Narrow> n = find_narrow(op, b);
+  const std::optional<Narrow> n = find_narrow(op);
   if (!n || n->matrix.labels.empty()) return {};
   const bool along_rows = !has(n->out, n->matrix.labels.back());
   if (!along_rows) return n->matrix_is_lhs ? swapped(op, *n, b) : mlir::Value();
